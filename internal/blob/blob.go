@@ -1,0 +1,52 @@
+// Package blob is the object store that vaults stand on: whole immutable
+// objects under names, and nothing that a plain S3 bucket or a directory
+// can't give.
+package blob
+
+import (
+	"context"
+	"errors"
+	"io"
+)
+
+// ErrNotFound is wrapped by Get and Stat where no object has the name.
+var ErrNotFound = errors.New("object not found")
+
+// ErrNoSpace is wrapped by Put where the store is full.
+var ErrNoSpace = errors.New("store is full")
+
+// MaxSize is the largest object in bytes.
+const MaxSize = 64 << 20
+
+// Store keeps objects of at most MaxSize bytes. Names are slash-separated
+// segments of [a-zA-Z0-9._-], none of them "." or "..", 512 bytes in all at
+// most. All methods may be called concurrently. An error that wraps neither
+// ErrNotFound, ErrNoSpace nor the context's says nothing about what happened:
+// the caller may try again with the same bytes.
+type Store interface {
+	// Put stores body whole and durably before it returns nil. After an
+	// error the object is there whole or not at all. Callers never put
+	// different bytes under one name.
+	Put(ctx context.Context, name string, body *io.SectionReader) error
+
+	// Get reads len(p) bytes from off, or from -off bytes before the end
+	// where off is negative. It returns how many it read; fewer than len(p)
+	// only with io.ErrUnexpectedEOF.
+	Get(ctx context.Context, name string, p []byte, off int64) (int, error)
+
+	// Stat returns the object's size in bytes.
+	Stat(ctx context.Context, name string) (int64, error)
+
+	// Delete removes the object. Removing what is not there is no error.
+	Delete(ctx context.Context, name string) error
+
+	// List calls fn with each object under a prefix, in no order; a
+	// listing may miss objects put a moment ago, and show removed ones.
+	List(ctx context.Context, prefix string, fn func(Info) error) error
+}
+
+// Info is an entry of a listing.
+type Info struct {
+	Name string
+	Size int64
+}
