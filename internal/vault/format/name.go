@@ -1,0 +1,99 @@
+package format
+
+import (
+	"encoding/hex"
+	"strconv"
+	"strings"
+)
+
+// Room is the folder of a vault that holds objects of one kind.
+type Room string
+
+// The rooms.
+const (
+	Packs      Room = "packs"
+	Pages      Room = "pages"
+	Dirs       Room = "dirs"
+	Placements Room = "placement"
+	Index      Room = "index"
+	Records    Room = "records"
+	Keys       Room = "keys"
+)
+
+// Root is the prefix of all vaults' objects.
+const Root = "vaults/"
+
+// VaultPrefix returns the prefix of a vault's objects.
+func VaultPrefix(vault ID) string { return Root + vault.String() + "/" }
+
+// RoomPrefix returns the prefix of a vault's objects of one kind.
+func RoomPrefix(vault ID, room Room) string { return VaultPrefix(vault) + string(room) + "/" }
+
+// Name returns the name of an object that an attempt at a session writes;
+// random makes it unique.
+func Name(vault ID, room Room, session ID, attempt int64, random ID) string {
+	return RoomPrefix(vault, room) + session.String() + "-" + strconv.FormatInt(attempt, 10) + "-" + random.String()
+}
+
+// RecordName is the parsed name of a record object.
+type RecordName struct {
+	Vault   ID
+	Backup  ID
+	Attempt int64
+	Random  ID
+}
+
+// String returns the object's name.
+func (n RecordName) String() string {
+	return RoomPrefix(n.Vault, Records) + UUID(n.Backup) + "-" + strconv.FormatInt(n.Attempt, 10) + "-" + n.Random.String()
+}
+
+// ParseRecordName parses a record object's name.
+func ParseRecordName(name string) (RecordName, error) {
+	var n RecordName
+	parts := strings.Split(name, "/")
+	if len(parts) != 4 || parts[0]+"/" != Root || parts[2] != string(Records) || len(parts[3]) < 38 {
+		return n, errorf("no record name: %q", name)
+	}
+	var ok bool
+	if n.Vault, ok = ParseID(parts[1]); !ok {
+		return n, errorf("no vault in record name %q", name)
+	}
+	if n.Backup, ok = ParseUUID(parts[3][:36]); !ok {
+		return n, errorf("no backup in record name %q", name)
+	}
+	attempt, random, found := strings.Cut(parts[3][37:], "-")
+	v, err := strconv.ParseInt(attempt, 10, 64)
+	if !found || err != nil {
+		return n, errorf("no attempt in record name %q", name)
+	}
+	n.Attempt = v
+	if n.Random, ok = ParseID(random); !ok || n.String() != name {
+		return n, errorf("no record name: %q", name)
+	}
+	return n, nil
+}
+
+// ParseID parses 32 lower-case hexadecimal digits.
+func ParseID(s string) (ID, bool) {
+	var id ID
+	if len(s) != 2*len(id) || s != strings.ToLower(s) {
+		return id, false
+	}
+	_, err := hex.Decode(id[:], []byte(s))
+	return id, err == nil
+}
+
+// UUID writes an ID as a UUID: 8-4-4-4-12 digits.
+func UUID(id ID) string {
+	s := id.String()
+	return s[:8] + "-" + s[8:12] + "-" + s[12:16] + "-" + s[16:20] + "-" + s[20:]
+}
+
+// ParseUUID parses a lower-case UUID.
+func ParseUUID(s string) (ID, bool) {
+	if len(s) != 36 || s[8] != '-' || s[13] != '-' || s[18] != '-' || s[23] != '-' {
+		return ID{}, false
+	}
+	return ParseID(s[:8] + s[9:13] + s[14:18] + s[19:23] + s[24:])
+}
