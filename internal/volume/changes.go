@@ -51,7 +51,7 @@ type instant struct {
 	size     int64
 	modified time.Time
 	device   uint64
-	kind     int64 // of file system
+	kind     uint32 // of file system
 }
 
 func openInstant(path string) (instant, error) {
@@ -86,7 +86,7 @@ func describe(f *os.File) (instant, error) {
 	if err := withFD(f, func(fd int) error { return unix.Fstatfs(fd, &vfs) }); err != nil {
 		return instant{}, err
 	}
-	return instant{f: f, size: info.Size(), modified: info.ModTime(), device: uint64(st.Dev), kind: int64(vfs.Type)}, nil
+	return instant{f: f, size: info.Size(), modified: info.ModTime(), device: uint64(st.Dev), kind: uint32(vfs.Type)}, nil
 }
 
 // onePlace reports whether equal places of two files hold equal bytes.

@@ -16,48 +16,56 @@ const (
 	copyGrain = 64 << 10
 )
 
-// sparseCopy makes an empty file equal to src as long as nobody writes to
+// copier makes an empty file equal to another as long as nobody writes to
 // that. Holes stay holes, and runs of zeros become holes.
-func sparseCopy(ctx context.Context, dst, src *os.File) (Copy, error) {
-	before, err := src.Stat()
+type copier struct {
+	dst, src   *os.File
+	buf, zeros []byte
+}
+
+func newCopier(dst, src *os.File) *copier {
+	return &copier{dst: dst, src: src, buf: make([]byte, copyBuffer), zeros: make([]byte, copyGrain)}
+}
+
+func (c *copier) run(ctx context.Context) (Copy, error) {
+	before, err := c.src.Stat()
 	if err != nil {
 		return Copy{}, err
 	}
 	size := before.Size()
-	if err := dst.Truncate(size); err != nil {
+	if err := c.dst.Truncate(size); err != nil {
 		return Copy{}, err
 	}
-	buf := make([]byte, copyBuffer)
 	for off := int64(0); off < size; {
-		start, end, err := nextData(src, off, size)
+		start, end, err := nextData(c.src, off, size)
 		if err != nil {
-			return Copy{}, err
+			return Copy{}, c.readError(off, err)
 		}
-		if err := copyRange(ctx, dst, src, start, end, buf); err != nil {
+		if err := c.copyRange(ctx, start, end); err != nil {
 			return Copy{}, err
 		}
 		off = end
 	}
-	after, err := src.Stat()
+	after, err := c.src.Stat()
 	if err != nil {
 		return Copy{}, err
 	}
 	return Copy{Written: size != after.Size() || !before.ModTime().Equal(after.ModTime())}, nil
 }
 
-func copyRange(ctx context.Context, dst, src *os.File, start, end int64, buf []byte) error {
+func (c *copier) copyRange(ctx context.Context, start, end int64) error {
 	for start < end {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		p := buf[:min(end-start, int64(len(buf)))]
-		if _, err := src.ReadAt(p, start); err != nil {
+		p := c.buf[:min(end-start, copyBuffer)]
+		if n, err := c.src.ReadAt(p, start); n < len(p) {
 			if errors.Is(err, io.EOF) {
 				err = io.ErrUnexpectedEOF
 			}
-			return &SourceError{Path: src.Name(), Offset: start, Err: cause(err)}
+			return c.readError(start+int64(n), err)
 		}
-		if err := writeSparse(dst, p, start); err != nil {
+		if err := c.writeSparse(p, start); err != nil {
 			return err
 		}
 		start += int64(len(p))
@@ -66,25 +74,32 @@ func copyRange(ctx context.Context, dst, src *os.File, start, end int64, buf []b
 }
 
 // writeSparse writes what isn't zero of p into a file that is a hole there.
-func writeSparse(dst *os.File, p []byte, off int64) error {
-	zeros := make([]byte, copyGrain)
+func (c *copier) writeSparse(p []byte, off int64) error {
 	for len(p) > 0 {
-		n := 0
-		for n < len(p) && !zeroGrain(p[n:], zeros) {
-			n += min(copyGrain, len(p)-n)
-		}
-		if _, err := dst.WriteAt(p[:n], off); err != nil {
+		data := c.span(p, false)
+		if _, err := c.dst.WriteAt(p[:data], off); err != nil {
 			return err
 		}
-		for n < len(p) && zeroGrain(p[n:], zeros) {
-			n += min(copyGrain, len(p)-n)
-		}
+		n := data + c.span(p[data:], true)
 		p, off = p[n:], off+int64(n)
 	}
 	return nil
 }
 
-func zeroGrain(p, zeros []byte) bool {
-	n := min(copyGrain, len(p))
-	return bytes.Equal(p[:n], zeros[:n])
+// span returns how much of p's beginning is grains that are all zero, or all
+// not.
+func (c *copier) span(p []byte, zero bool) int {
+	n := 0
+	for n < len(p) {
+		grain := p[n:min(n+copyGrain, len(p))]
+		if bytes.Equal(grain, c.zeros[:len(grain)]) != zero {
+			break
+		}
+		n += len(grain)
+	}
+	return n
+}
+
+func (c *copier) readError(off int64, err error) error {
+	return &SourceError{Path: c.src.Name(), Offset: off, Err: cause(err)}
 }

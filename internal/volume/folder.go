@@ -43,7 +43,7 @@ func OpenFolder(dir string) (*Folder, error) {
 }
 
 func (f *Folder) open() error {
-	if err := os.MkdirAll(f.dir, 0o700); err != nil {
+	if err := makeDir(f.dir); err != nil {
 		return err
 	}
 	for _, sub := range []string{f.snapshots, f.bases, f.temp} {
@@ -54,10 +54,8 @@ func (f *Folder) open() error {
 			return err
 		}
 	}
-	for _, dir := range []string{f.dir, filepath.Dir(f.dir)} {
-		if err := syncDir(dir); err != nil {
-			return err
-		}
+	if err := syncDir(f.dir); err != nil {
+		return err
 	}
 	if err := f.removeStale(); err != nil {
 		return err
@@ -65,6 +63,17 @@ func (f *Folder) open() error {
 	instant, err := f.probe()
 	f.instant = instant
 	return err
+}
+
+// makeDir makes a directory, durable by name, where there is none.
+func makeDir(dir string) error {
+	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(dir))
 }
 
 func sameFileSystem(a, b string) error {

@@ -92,7 +92,7 @@ func (f *Folder) copyFile(ctx context.Context, from, to string, size int64) (Cop
 // fill makes an empty file equal to src.
 func (f *Folder) fill(ctx context.Context, dst, src *os.File) (Copy, error) {
 	if !f.instant {
-		return sparseCopy(ctx, dst, src)
+		return newCopier(dst, src).run(ctx)
 	}
 	// The call flushes src too, but with its writers shut out.
 	if err := src.Sync(); err != nil {
