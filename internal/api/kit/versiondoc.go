@@ -2,8 +2,9 @@ package kit
 
 import "strings"
 
-// VersionDoc is one version in a service's version document. Empty fields
-// are left out, except Version and MinVersion where MinVersion is not nil.
+// VersionDoc is one version in a service's version document. Version and
+// MinVersion are left out where nil, and sent where empty: services without
+// microversions differ in that.
 type VersionDoc struct {
 	ID         string      `json:"id"`
 	Status     string      `json:"status"`
@@ -20,12 +21,11 @@ type MediaType struct {
 	Type string `json:"type"`
 }
 
-// Join returns an address under a base: one slash between the parts, whether
-// or not the base ends in one.
+// Join returns an address under a base, with one slash between the parts. A
+// slash that the last part ends in stays.
 func Join(base string, path ...string) string {
-	base = strings.TrimRight(base, "/")
 	for _, p := range path {
-		base += "/" + strings.TrimLeft(p, "/")
+		base = strings.TrimRight(base, "/") + "/" + strings.TrimLeft(p, "/")
 	}
 	return base
 }
