@@ -100,8 +100,8 @@ func TestSecretsAreNeverLogged(t *testing.T) {
 
 func TestWhatIsNoSecretIsLogged(t *testing.T) {
 	l, out := logger(t, "info", "text")
-	l.Info("put http://h:80/a/b@c", "object", "packs/1", "key_id", "k7", "token", 3, "error", errors.New("disk full"))
-	want := `msg="put http://h:80/a/b@c" object=packs/1 key_id=k7 token=3 error="disk full"`
+	l.Info("put http://h:80/a/b", "object", "packs/1", "key_id", "k7", "token", 3, "error", errors.New("disk full"))
+	want := `msg="put http://h:80/a/b" object=packs/1 key_id=k7 token=3 error="disk full"`
 	if got := out.String(); !strings.Contains(got, want) {
 		t.Errorf("got %s want %s", got, want)
 	}
