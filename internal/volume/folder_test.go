@@ -3,6 +3,7 @@ package volume_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -310,6 +311,37 @@ func TestFolderRemovesTheDeadAlone(t *testing.T) {
 	must(t, holder.Close())
 	openFolder(t, dir)
 	if left := files(t, filepath.Join(dir, "tmp")); left != nil {
+		t.Errorf("left over: %v", left)
+	}
+}
+
+func TestFolderOpenedWhileInUse(t *testing.T) {
+	dir := t.TempDir()
+	f := openFolder(t, dir)
+	done := make(chan error)
+	const makers, rounds = 3, 100
+	for range makers {
+		go func() {
+			for range rounds {
+				id := newID()
+				if err := errors.Join(f.Create(context.Background(), id, 4096), f.Delete(context.Background(), id)); err != nil {
+					done <- err
+					return
+				}
+			}
+			done <- nil
+		}()
+	}
+	for finished := 0; finished < makers; {
+		openFolder(t, dir)
+		select {
+		case err := <-done:
+			must(t, err)
+			finished++
+		default:
+		}
+	}
+	if left := files(t, dir); left != nil {
 		t.Errorf("left over: %v", left)
 	}
 }

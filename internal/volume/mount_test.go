@@ -34,6 +34,16 @@ var fileSystems = []fileSystem{
 	{name: "ext4", mkfs: []string{"mkfs.ext4", "-q"}},
 }
 
+// named returns one of fileSystems.
+func named(name string) fileSystem {
+	for _, fs := range fileSystems {
+		if fs.name == name {
+			return fs
+		}
+	}
+	panic("no file system " + name)
+}
+
 // mount makes the file system in an image and mounts it until the test ends.
 func (s fileSystem) mount(t *testing.T) string {
 	t.Helper()
