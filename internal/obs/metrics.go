@@ -30,8 +30,8 @@ func NewMetrics() *Metrics {
 	m := &Metrics{
 		registry: prometheus.NewRegistry(),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "holdfast_http_requests_total", Help: "Requests answered, by face and status code.",
-		}, []string{"face", "code"}),
+			Name: "holdfast_http_requests_total", Help: "Requests answered, by face, method and status code.",
+		}, []string{"face", "method", "code"}),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "holdfast_http_request_duration_seconds", Help: "Time from a request's head to the end of its answer.",
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
@@ -63,8 +63,8 @@ func counter(name, help string) prometheus.Counter {
 
 // Request counts one answered request. Face is a name from the program's own
 // table, never a part of a path.
-func (m *Metrics) Request(face string, code int, took time.Duration) {
-	m.requests.WithLabelValues(face, strconv.Itoa(code)).Inc()
+func (m *Metrics) Request(face, method string, code int, took time.Duration) {
+	m.requests.WithLabelValues(face, method, strconv.Itoa(code)).Inc()
 	m.duration.WithLabelValues(face).Observe(took.Seconds())
 }
 

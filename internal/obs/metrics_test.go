@@ -28,9 +28,9 @@ func scrape(t *testing.T, m *obs.Metrics) string {
 
 func TestMetrics(t *testing.T) {
 	m := obs.NewMetrics()
-	m.Request("block-storage", 202, 3*time.Millisecond)
-	m.Request("block-storage", 202, 3*time.Millisecond)
-	m.Request("identity", 401, time.Second)
+	m.Request("block-storage", "POST", 202, 3*time.Millisecond)
+	m.Request("block-storage", "POST", 202, 3*time.Millisecond)
+	m.Request("identity", "GET", 401, time.Second)
 	m.JobStarted("backup")
 	m.JobStarted("backup")
 	m.JobEnded("backup", "done", time.Minute)
@@ -41,8 +41,8 @@ func TestMetrics(t *testing.T) {
 	})
 	want := `holdfast_http_request_duration_seconds_count{face="block-storage"} 2
 holdfast_http_request_duration_seconds_count{face="identity"} 1
-holdfast_http_requests_total{code="202",face="block-storage"} 2
-holdfast_http_requests_total{code="401",face="identity"} 1
+holdfast_http_requests_total{code="202",face="block-storage",method="POST"} 2
+holdfast_http_requests_total{code="401",face="identity",method="GET"} 1
 holdfast_job_duration_seconds_count{kind="backup"} 1
 holdfast_jobs{kind="backup",state="running"} 1
 holdfast_jobs{kind="delete",state="queued"} 4
