@@ -12,9 +12,6 @@ import (
 	"holdfast/internal/vault/format"
 )
 
-// keySize is the length of every key and secret in bytes.
-const keySize = 32
-
 // What the master key is used for.
 const (
 	masterIDLabel = "holdfast/1 master key id"
@@ -25,7 +22,7 @@ const (
 // only its id shows.
 type Master struct {
 	id  format.ID
-	key *[keySize]byte // behind a pointer, so that printing what holds a Master doesn't show it either
+	key secret
 }
 
 // NewMaster makes a master key from random bytes.
@@ -42,7 +39,7 @@ func masterOf(key [keySize]byte) (*Master, error) {
 	if err != nil {
 		return nil, fmt.Errorf("derive id of master key: %w", err)
 	}
-	return &Master{id: format.ID(id), key: &key}, nil
+	return &Master{id: format.ID(id), key: hide(key)}, nil
 }
 
 // ID tells master keys apart. It is derived from the key and says nothing
@@ -83,11 +80,12 @@ func (m Master) unwrap(wrapped []byte, o *object) ([]byte, error) {
 
 // aead returns the cipher that wraps for one object, and nothing but once.
 func (m Master) aead(o *object) (cipher.AEAD, error) {
-	key, err := hkdf.Key(sha256.New, m.key[:], o.header.Salt[:], wrapLabel, keySize)
+	key := m.key()
+	wrapping, err := hkdf.Key(sha256.New, key[:], o.header.Salt[:], wrapLabel, keySize)
 	if err != nil {
 		return nil, fmt.Errorf("derive wrapping key: %w", err)
 	}
-	block, err := aes.NewCipher(key)
+	block, err := aes.NewCipher(wrapping)
 	if err != nil {
 		return nil, fmt.Errorf("make cipher: %w", err)
 	}

@@ -53,14 +53,13 @@ func openVault(ctx context.Context, store blob.Store, m *Master, vault format.ID
 	if !s.complete() {
 		return nil, fmt.Errorf("%w: the store has %d of its objects, and no set is complete", ErrMissing, s.total)
 	}
-	v := &Vault{id: vault, secrets: make(map[uint32]*[keySize]byte)}
+	v := &Vault{id: vault, secrets: make(map[uint32]secret)}
 	for _, version := range slices.Sorted(maps.Keys(s.copies)) {
 		plain, err := openCopy(ctx, store, m, s.copies[version])
 		if err != nil {
 			return nil, err
 		}
-		secret := [keySize]byte(plain)
-		v.secrets[version] = &secret
+		v.secrets[version] = hide([keySize]byte(plain)) // the naming object's seed is left out
 		v.current = max(v.current, version)
 	}
 	return v, nil

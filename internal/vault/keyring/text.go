@@ -29,8 +29,9 @@ const textComment = `# Holdfast %s.
 
 // Export writes the key in the form of its file.
 func (m Master) Export(w io.Writer) error {
-	sum := checksum(m.key)
-	digits := base32.StdEncoding.EncodeToString(append(m.key[:], sum[:]...))
+	key := m.key()
+	sum := checksum(key)
+	digits := base32.StdEncoding.EncodeToString(append(key[:], sum[:]...))
 	var b strings.Builder
 	fmt.Fprintf(&b, textComment, m)
 	b.WriteString(textPrefix)
@@ -100,13 +101,13 @@ func parseDigits(s string) (key [keySize]byte, err error) {
 		return key, errors.New("the key has other characters than A-Z and 2-7")
 	}
 	key = [keySize]byte(b)
-	if sum := checksum(&key); subtle.ConstantTimeCompare(sum[:], b[keySize:]) != 1 {
+	if sum := checksum(key); subtle.ConstantTimeCompare(sum[:], b[keySize:]) != 1 {
 		return key, errors.New("the key's checksum is wrong: a character was changed")
 	}
 	return key, nil
 }
 
-func checksum(key *[keySize]byte) [checksumSize]byte {
+func checksum(key [keySize]byte) [checksumSize]byte {
 	h := sha256.New()
 	io.WriteString(h, "holdfast/1 master key checksum")
 	h.Write(key[:])

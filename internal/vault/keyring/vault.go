@@ -15,7 +15,7 @@ import (
 type Vault struct {
 	id      format.ID
 	current uint32
-	secrets map[uint32]*[keySize]byte // by version; 0 is the naming secret
+	secrets map[uint32]secret // by version; 0 is the naming secret
 }
 
 // ID returns the vault's id.
@@ -33,10 +33,11 @@ func (v Vault) Current() uint32 { return v.current }
 // It is HKDF-SHA256 without salt; its info is the label's length in one byte,
 // the label, and the context.
 func (v Vault) Derive(version uint32, label string, context []byte, size int) []byte {
-	secret := v.secrets[version]
-	if secret == nil || size <= 0 || len(label) > 255 {
+	hidden := v.secrets[version]
+	if hidden == nil || size <= 0 || len(label) > 255 {
 		return nil
 	}
+	secret := hidden()
 	key, err := hkdf.Key(sha256.New, secret[:], nil, info(label, context), size)
 	if err != nil {
 		return nil
