@@ -170,9 +170,9 @@ func (tx *Tx) AddIdentityProject(ctx context.Context, p IdentityProject) (bool, 
 	return n == 1, nil
 }
 
-// IdentityGrants returns a user's roles, by project and role.
+// IdentityGrants returns a user's roles, in no order.
 func (tx *Tx) IdentityGrants(ctx context.Context, user string) ([]IdentityGrant, error) {
-	rows, err := tx.Query(ctx, "SELECT project_id, role FROM identity_grants WHERE user_id = $1 ORDER BY project_id, role", user)
+	rows, err := tx.Query(ctx, "SELECT project_id, role FROM identity_grants WHERE user_id = $1", user)
 	if err != nil {
 		return nil, fmt.Errorf("read roles: %w", err)
 	}

@@ -10,7 +10,7 @@ type IdentitySession struct {
 	Token       IdentityToken
 	UserName    string
 	ProjectName string   // empty: no scope
-	Roles       []string // in the token's project, sorted
+	Roles       []string // in the token's project
 }
 
 // AddIdentityToken keeps an issued token.
@@ -35,7 +35,7 @@ func (tx *Tx) IdentitySession(ctx context.Context, hash [32]byte) (*IdentitySess
 		JOIN identity_users u ON u.id = t.user_id
 		LEFT JOIN identity_projects p ON p.id = t.project_id
 		LEFT JOIN identity_grants g ON g.user_id = t.user_id AND g.project_id = t.project_id
-		WHERE t.hash = $1 AND t.expires_at > $2 ORDER BY g.role`, Cell{&hash}, tx.now.UnixMicro())
+		WHERE t.hash = $1 AND t.expires_at > $2`, Cell{&hash}, tx.now.UnixMicro())
 	if err != nil {
 		return nil, fmt.Errorf("look up token: %w", err)
 	}
