@@ -9,11 +9,14 @@ import (
 	"holdfast/internal/backup"
 )
 
-// Pack is where a generation of a pack lies, as vault.Placement says.
+// Pack is where a generation of a pack lies; the fields mean what those of
+// vault.Placement do. A generation is "uncommitted" while only its own session
+// may refer to it, then "writable" by all, and "condemned" when no new
+// reference may be made to it.
 type Pack struct {
-	Pack       ID
+	ID         ID
 	Generation uint32
-	Kind       uint8
+	Kind       uint8 // as vault.PackKind
 	Object     string
 	Offset     int64
 	Length     int64
@@ -29,12 +32,6 @@ type Segment struct {
 	Size   int64
 }
 
-// The states of a generation: only its own session refers to an uncommitted
-// one, all sessions to a writable one, and no new reference is made to a
-// condemned one.
-//
-// "uncommitted" -> "writable" -> "condemned"
-
 // chunk is how many rows or ids one statement takes: well below the limits
 // on placeholders of both databases.
 const chunk = 500
@@ -43,7 +40,7 @@ const packColumns = "pack_id, generation, kind, object, pack_at, pack_len, dir_a
 
 func (p *Pack) cells() []any {
 	return []any{
-		Cell{&p.Pack}, Cell{&p.Generation}, Cell{&p.Kind}, Cell{&p.Object}, Cell{&p.Offset}, Cell{&p.Length},
+		Cell{&p.ID}, Cell{&p.Generation}, Cell{&p.Kind}, Cell{&p.Object}, Cell{&p.Offset}, Cell{&p.Length},
 		Cell{&p.DirOffset}, Cell{&p.DirObject}, Cell{&p.DirAt}, Cell{&p.Live},
 	}
 }
@@ -55,17 +52,17 @@ func (tx *Tx) insertPacks(ctx context.Context, ref SessionRef, packs []Pack) err
 		var a args
 		rows := make([]string, len(part))
 		for i := range part {
-			rows[i] = "(" + a.add(Cell{&ref.Vault}) + ", " + a.add(Cell{&ref.Session}) + ", 'uncommitted', " + addAll(&a, part[i].cells()) + ")"
+			rows[i] = "(" + a.add(Cell{&ref.Vault}) + ", " + a.add(Cell{&ref.ID}) + ", 'uncommitted', " + addAll(&a, part[i].cells()) + ")"
 		}
 		n, err := tx.changed(ctx, "INSERT INTO vault_packs (vault_id, session_id, state, "+packColumns+") VALUES "+strings.Join(rows, ", ")+`
 			ON CONFLICT (vault_id, pack_id, generation) DO UPDATE SET live = excluded.live
 			WHERE vault_packs.session_id = excluded.session_id AND vault_packs.object = excluded.object
 				AND vault_packs.pack_at = excluded.pack_at`, a...)
 		if err != nil {
-			return fmt.Errorf("record packs of session %x: %w", ref.Session, err)
+			return fmt.Errorf("record packs of session %x: %w", ref.ID, err)
 		}
 		if int(n) != len(part) {
-			return backup.Errorf(backup.Internal, "session %x: a pack is recorded at another place already", ref.Session)
+			return backup.Errorf(backup.Internal, "session %x: a pack is recorded at another place already", ref.ID)
 		}
 	}
 	return nil
@@ -112,15 +109,15 @@ func (tx *Tx) Packs(ctx context.Context, vault ID, ids []ID) ([]Pack, error) {
 			return nil, err
 		}
 		for _, p := range found {
-			if have, ok := latest[p.Pack]; !ok || p.Generation > have.Generation {
-				latest[p.Pack] = p
+			if have, ok := latest[p.ID]; !ok || p.Generation > have.Generation {
+				latest[p.ID] = p
 			}
 		}
 	}
 	placed := make([]Pack, len(ids))
 	for i, id := range ids {
 		placed[i] = latest[id]
-		placed[i].Pack = id
+		placed[i].ID = id
 	}
 	return placed, nil
 }

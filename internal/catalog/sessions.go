@@ -26,24 +26,24 @@ const (
 
 // SessionRef names one attempt at a session.
 type SessionRef struct {
-	Vault   ID
-	Session ID
-	Token   int64
+	Vault ID
+	ID    ID
+	Token int64
 }
 
 // Session is one writer's hold on a vault.
 type Session struct {
-	ID         ID
-	Vault      ID
-	JobID      string
-	BackupID   string
-	ParentID   string // the backup that it pins, or empty
-	Token      int64
-	Epoch      int64 // of the vault when it began; kept by those who take it over
-	State      SessionState
-	CreatedAt  time.Time
-	EndedAt    time.Time
-	Checkpoint *Checkpoint // nil: nothing was saved, or the session has ended
+	ID           ID
+	Vault        ID
+	JobID        string
+	BackupID     string
+	ParentBackup string // the backup that it pins, or empty
+	Token        int64
+	Epoch        int64 // of the vault when it began; kept by those who take it over
+	State        SessionState
+	CreatedAt    time.Time
+	EndedAt      time.Time
+	Checkpoint   *Checkpoint // nil: nothing was saved, or the session has ended
 }
 
 // Checkpoint is how far a session got. Packs are those that became durable
@@ -57,22 +57,24 @@ type Checkpoint struct {
 
 // BeginSession says which session to open.
 type BeginSession struct {
-	SessionRef
-	JobID    string
-	BackupID string
-	ParentID string // the backup to pin, empty for none
+	ID           ID
+	Vault        ID
+	Token        int64
+	JobID        string
+	BackupID     string
+	ParentBackup string // the backup to pin, empty for none
 }
 
 // BeginSession opens a session and pins its parent, or takes it over with a
 // token that is not lower than the one before; then its epoch, parent and
-// checkpoint stay. A lower token and an ended session give ErrFenced; a
-// parent that is gone gives an error of kind NotFound.
+// checkpoint stay. A lower token and an ended session give ErrFenced. A parent
+// that is gone or being deleted is left out.
 func (tx *Tx) BeginSession(ctx context.Context, b BeginSession) (Session, error) {
 	epoch, err := tx.AdvanceEpoch(ctx, b.Vault)
 	if err != nil {
 		return Session{}, err
 	}
-	s, ok, err := tx.Session(ctx, b.Session)
+	s, ok, err := tx.Session(ctx, b.ID)
 	if err != nil {
 		return Session{}, err
 	}
@@ -92,18 +94,22 @@ func (tx *Tx) BeginSession(ctx context.Context, b BeginSession) (Session, error)
 
 func (tx *Tx) openSession(ctx context.Context, b BeginSession, epoch int64) (Session, error) {
 	s := Session{
-		ID: b.Session, Vault: b.Vault, JobID: b.JobID, BackupID: b.BackupID, ParentID: b.ParentID,
+		ID: b.ID, Vault: b.Vault, JobID: b.JobID, BackupID: b.BackupID, ParentBackup: b.ParentBackup,
 		Token: b.Token, Epoch: epoch, State: SessionOpen, CreatedAt: tx.now,
 	}
-	if s.ParentID != "" {
-		if err := tx.Pin(ctx, s.ParentID, sessionHolder(s.ID)); err != nil {
+	if s.ParentBackup != "" {
+		err := tx.Pin(ctx, s.ParentBackup, sessionHolder(s.ID))
+		if backup.KindOf(err) == backup.NotFound {
+			s.ParentBackup, err = "", nil
+		}
+		if err != nil {
 			return Session{}, err
 		}
 	}
 	_, err := tx.Exec(ctx, `INSERT INTO vault_sessions
 		(id, vault_id, job_id, backup_id, parent_id, token, epoch, state, created_at, ended_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0)`,
-		Cell{&s.ID}, Cell{&s.Vault}, s.JobID, s.BackupID, s.ParentID, s.Token, s.Epoch, string(s.State), Cell{&s.CreatedAt})
+		Cell{&s.ID}, Cell{&s.Vault}, s.JobID, s.BackupID, s.ParentBackup, s.Token, s.Epoch, string(s.State), Cell{&s.CreatedAt})
 	if err != nil {
 		return Session{}, fmt.Errorf("open session %x: %w", s.ID, err)
 	}
@@ -118,7 +124,7 @@ const sessionSQL = `SELECT r.id, r.vault_id, r.job_id, r.backup_id, r.parent_id,
 func scanSession(row interface{ Scan(...any) error }) (Session, error) {
 	var s Session
 	var state string
-	err := row.Scan(Cell{&s.ID}, Cell{&s.Vault}, &s.JobID, &s.BackupID, &s.ParentID, &s.Token, &s.Epoch, &state,
+	err := row.Scan(Cell{&s.ID}, Cell{&s.Vault}, &s.JobID, &s.BackupID, &s.ParentBackup, &s.Token, &s.Epoch, &state,
 		Cell{&s.CreatedAt}, Cell{&s.EndedAt})
 	s.State = SessionState(state)
 	return s, err
@@ -147,21 +153,22 @@ func (tx *Tx) Session(ctx context.Context, id ID) (Session, bool, error) {
 	return s, true, nil
 }
 
-// SessionsOf returns the sessions that wrote or write a backup, the oldest
-// first, without checkpoints.
-func (tx *Tx) SessionsOf(ctx context.Context, backupID string) ([]Session, error) {
-	rows, err := tx.Query(ctx, sessionSQL+" WHERE r.backup_id = $1 ORDER BY r.created_at, r.id", backupID)
+// SessionParents returns the backups that the sessions of a backup pinned
+// when they began.
+func (tx *Tx) SessionParents(ctx context.Context, backupID string) ([]string, error) {
+	rows, err := tx.Query(ctx, `SELECT DISTINCT parent_id FROM vault_sessions
+		WHERE backup_id = $1 AND parent_id <> '' ORDER BY parent_id`, backupID)
 	if err != nil {
-		return nil, fmt.Errorf("list the sessions of backup %s: %w", backupID, err)
+		return nil, fmt.Errorf("list the parents of backup %s: %w", backupID, err)
 	}
 	defer rows.Close()
-	var all []Session
+	var all []string
 	for rows.Next() {
-		s, err := scanSession(rows)
-		if err != nil {
-			return nil, fmt.Errorf("list the sessions of backup %s: %w", backupID, err)
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			return nil, fmt.Errorf("list the parents of backup %s: %w", backupID, err)
 		}
-		all = append(all, s)
+		all = append(all, id)
 	}
 	return all, rows.Err()
 }
@@ -179,9 +186,9 @@ func (tx *Tx) CheckpointSession(ctx context.Context, ref SessionRef, c Checkpoin
 		INSERT INTO vault_checkpoints (session_id, source_state, done_to, progress, saved_at) VALUES ($1, $2, $3, $4, $5)
 		ON CONFLICT (session_id) DO UPDATE SET source_state = excluded.source_state, done_to = excluded.done_to,
 			progress = excluded.progress, saved_at = excluded.saved_at`,
-		Cell{&ref.Session}, c.SourceState, c.Offset, Cell{&c.State}, tx.now.UnixMicro())
+		Cell{&ref.ID}, c.SourceState, c.Offset, Cell{&c.State}, tx.now.UnixMicro())
 	if err != nil {
-		return fmt.Errorf("save the checkpoint of session %x: %w", ref.Session, err)
+		return fmt.Errorf("save the checkpoint of session %x: %w", ref.ID, err)
 	}
 	return nil
 }
@@ -199,17 +206,17 @@ func (tx *Tx) CommitSession(ctx context.Context, ref SessionRef, packs []Pack, s
 	if err := tx.insertPacks(ctx, ref, packs); err != nil {
 		return err
 	}
-	_, err = tx.Exec(ctx, "UPDATE vault_packs SET state = 'writable' WHERE session_id = $1 AND state = 'uncommitted'", Cell{&ref.Session})
+	_, err = tx.Exec(ctx, "UPDATE vault_packs SET state = 'writable' WHERE session_id = $1 AND state = 'uncommitted'", Cell{&ref.ID})
 	if err != nil {
-		return fmt.Errorf("publish the packs of session %x: %w", ref.Session, err)
+		return fmt.Errorf("publish the packs of session %x: %w", ref.ID, err)
 	}
 	if segment == nil {
 		return nil
 	}
 	_, err = tx.Exec(ctx, "INSERT INTO vault_segments (vault_id, epoch, session_id, object, size) VALUES ($1, $2, $3, $4, $5)",
-		Cell{&ref.Vault}, epoch, Cell{&ref.Session}, segment.Object, segment.Size)
+		Cell{&ref.Vault}, epoch, Cell{&ref.ID}, segment.Object, segment.Size)
 	if err != nil {
-		return fmt.Errorf("publish the segment of session %x: %w", ref.Session, err)
+		return fmt.Errorf("publish the segment of session %x: %w", ref.ID, err)
 	}
 	return nil
 }
@@ -222,7 +229,7 @@ func (tx *Tx) AbandonSession(ctx context.Context, id ID) error {
 	if err != nil || !ok || s.State != SessionOpen {
 		return err
 	}
-	return tx.endSession(ctx, SessionRef{Vault: s.Vault, Session: id, Token: s.Token}, SessionAbandoned)
+	return tx.endSession(ctx, SessionRef{Vault: s.Vault, ID: id, Token: s.Token}, SessionAbandoned)
 }
 
 func (tx *Tx) endSession(ctx context.Context, ref SessionRef, to SessionState) error {
@@ -230,18 +237,18 @@ func (tx *Tx) endSession(ctx context.Context, ref SessionRef, to SessionState) e
 	if err != nil {
 		return err
 	}
-	if _, err := tx.Exec(ctx, "DELETE FROM vault_checkpoints WHERE session_id = $1", Cell{&ref.Session}); err != nil {
-		return fmt.Errorf("end session %x: %w", ref.Session, err)
+	if _, err := tx.Exec(ctx, "DELETE FROM vault_checkpoints WHERE session_id = $1", Cell{&ref.ID}); err != nil {
+		return fmt.Errorf("end session %x: %w", ref.ID, err)
 	}
-	return tx.Unpin(ctx, sessionHolder(ref.Session))
+	return tx.Unpin(ctx, sessionHolder(ref.ID))
 }
 
 // holdSession writes an open session that ref's attempt holds, and locks it.
 func (tx *Tx) holdSession(ctx context.Context, ref SessionRef, set string, more ...any) error {
 	n, err := tx.changed(ctx, "UPDATE vault_sessions SET "+set+" WHERE id = $1 AND vault_id = $2 AND token = $3 AND state = 'open'",
-		append([]any{Cell{&ref.Session}, Cell{&ref.Vault}, ref.Token}, more...)...)
+		append([]any{Cell{&ref.ID}, Cell{&ref.Vault}, ref.Token}, more...)...)
 	if err != nil {
-		return fmt.Errorf("write session %x: %w", ref.Session, err)
+		return fmt.Errorf("write session %x: %w", ref.ID, err)
 	}
 	if n == 0 {
 		return ErrFenced

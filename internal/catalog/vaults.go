@@ -16,47 +16,63 @@ type Vault struct {
 	ProjectID   string
 	Epoch       int64 // rises with each begin and commit of a session
 	Incarnation ID
+	Ready       bool // its keys are durable
 	CreatedAt   time.Time
 }
 
-const vaultSQL = "SELECT r.id, r.project_id, r.epoch, r.incarnation, r.created_at FROM vaults r"
+const vaultSQL = "SELECT r.id, r.project_id, r.epoch, r.incarnation, r.ready, r.created_at FROM vaults r"
 
 func scanVault(row interface{ Scan(...any) error }) (Vault, error) {
 	var v Vault
-	err := row.Scan(Cell{&v.ID}, &v.ProjectID, &v.Epoch, Cell{&v.Incarnation}, Cell{&v.CreatedAt})
+	err := row.Scan(Cell{&v.ID}, &v.ProjectID, &v.Epoch, Cell{&v.Incarnation}, Cell{&v.Ready}, Cell{&v.CreatedAt})
 	return v, err
 }
 
-// InsertVault adds a vault. A project has one: a second is an error that
-// IsUnique recognises.
+// InsertVault adds a vault, made now. A project has one: a second is an error
+// that IsUnique recognises.
 func (tx *Tx) InsertVault(ctx context.Context, v Vault) error {
-	_, err := tx.Exec(ctx, "INSERT INTO vaults (id, project_id, epoch, incarnation, created_at) VALUES ($1, $2, $3, $4, $5)",
-		Cell{&v.ID}, v.ProjectID, v.Epoch, Cell{&v.Incarnation}, Cell{&v.CreatedAt})
+	_, err := tx.Exec(ctx, "INSERT INTO vaults (id, project_id, epoch, incarnation, ready, created_at) VALUES ($1, $2, $3, $4, $5, $6)",
+		Cell{&v.ID}, v.ProjectID, v.Epoch, Cell{&v.Incarnation}, Cell{&v.Ready}, tx.now.UnixMicro())
 	if err != nil {
 		return fmt.Errorf("insert the vault of project %s: %w", v.ProjectID, err)
 	}
 	return nil
 }
 
-// VaultOf returns a project's vault, or false where it has none yet.
-func (tx *Tx) VaultOf(ctx context.Context, project string) (Vault, bool, error) {
-	return tx.vault(ctx, " WHERE r.project_id = $1", project)
+// ReadyVault records that a vault's keys are durable.
+func (tx *Tx) ReadyVault(ctx context.Context, id ID) error {
+	n, err := tx.changed(ctx, "UPDATE vaults SET ready = 1 WHERE id = $1", Cell{&id})
+	if err != nil {
+		return fmt.Errorf("write vault %x: %w", id, err)
+	}
+	if n == 0 {
+		return backup.Errorf(backup.NotFound, "there is no vault %x", id)
+	}
+	return nil
 }
 
-// Vault returns a vault by its id, or false where it is unknown.
-func (tx *Tx) Vault(ctx context.Context, id ID) (Vault, bool, error) {
-	return tx.vault(ctx, " WHERE r.id = $1", Cell{&id})
-}
-
-func (tx *Tx) vault(ctx context.Context, where string, arg any) (Vault, bool, error) {
-	v, err := scanVault(tx.QueryRow(ctx, vaultSQL+where+tx.forUpdate(), arg))
+// VaultOf returns a project's vault, or an error of kind NotFound.
+func (tx *Tx) VaultOf(ctx context.Context, project string) (Vault, error) {
+	v, err := scanVault(tx.QueryRow(ctx, vaultSQL+" WHERE r.project_id = $1"+tx.forUpdate(), project))
 	if errors.Is(err, sql.ErrNoRows) {
-		return Vault{}, false, nil
+		return Vault{}, backup.Errorf(backup.NotFound, "project %s has no vault", project)
 	}
 	if err != nil {
-		return Vault{}, false, fmt.Errorf("read a vault: %w", err)
+		return Vault{}, fmt.Errorf("read the vault of project %s: %w", project, err)
 	}
-	return v, true, nil
+	return v, nil
+}
+
+// Vault returns a vault by its id, or an error of kind NotFound.
+func (tx *Tx) Vault(ctx context.Context, id ID) (Vault, error) {
+	v, err := scanVault(tx.QueryRow(ctx, vaultSQL+" WHERE r.id = $1"+tx.forUpdate(), Cell{&id}))
+	if errors.Is(err, sql.ErrNoRows) {
+		return Vault{}, backup.Errorf(backup.NotFound, "there is no vault %x", id)
+	}
+	if err != nil {
+		return Vault{}, fmt.Errorf("read vault %x: %w", id, err)
+	}
+	return v, nil
 }
 
 // Vaults returns all vaults, the oldest first.
