@@ -1,0 +1,197 @@
+package quickstart_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"holdfast/internal/clock"
+	"holdfast/internal/quickstart"
+)
+
+func demonstrate(t *testing.T, c *cloud, out *bytes.Buffer) (quickstart.Result, error) {
+	t.Helper()
+	client, err := quickstart.Connect(t.Context(), c.login())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	return quickstart.Demo{
+		Client: client, Local: c, Out: out, Clock: clock.NewFake(time.Unix(1000, 0)),
+		Content: quickstart.NewContent(quickstart.Plan{Seed: 1, Size: 1 << 30, Data: 40 << 20}),
+	}.Run(t.Context())
+}
+
+func TestDemonstrationTellsEachStep(t *testing.T) {
+	c := newCloud(t)
+	var out bytes.Buffer
+	result, err := demonstrate(t, c, &out)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out.String())
+	}
+	golden(t, "steps.txt", out.Bytes())
+	stats := &quickstart.Stats{Read: 3 << 20, Added: 2 << 20, Stored: 1 << 20}
+	want := quickstart.Result{VolumeID: "volume-1", BackupID: "backup-3", Rows: []quickstart.Row{
+		{What: "backup 1, full", Size: 1 << 30, Stats: stats},
+		{What: "backup 2, incremental", Size: 1 << 30, Stats: stats},
+		{What: "restore of backup 1", Size: 1 << 30, Outcome: "identical"},
+		{What: "restore of backup 2", Size: 1 << 30, Outcome: "identical"},
+		{What: "restore of backup 2, alone", Size: 1 << 30, Outcome: "identical"},
+	}}
+	if d := cmp.Diff(want, result); d != "" {
+		t.Errorf("result (-want +got):\n%s", d)
+	}
+	// Only what the user is to look at stays.
+	var left []string
+	for _, folder := range []string{"volumes", "backups"} {
+		entries, err := os.ReadDir(filepath.Join(c.dir, folder))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range entries {
+			left = append(left, e.Name())
+		}
+	}
+	if d := cmp.Diff([]string{"volume-1", "backup-3"}, left); d != "" {
+		t.Errorf("left behind (-want +got):\n%s", d)
+	}
+}
+
+// A single wrong byte in a restored volume ends the demonstration with an
+// error that says where it is, and the volume stays to be looked at.
+func TestDemonstrationFailsOnOneWrongByte(t *testing.T) {
+	for _, at := range []int64{0, 512<<20 + 77, 1<<30 - 1} {
+		c := newCloud(t)
+		c.damage = func(path string) { flip(t, path, at) }
+		var out bytes.Buffer
+		_, err := demonstrate(t, c, &out)
+		var diff *quickstart.DifferenceError
+		if !errors.As(err, &diff) {
+			t.Fatalf("byte %d: error %v, want a difference", at, err)
+		}
+		if diff.First != at || diff.Bytes != 1 {
+			t.Errorf("difference of %d bytes at %d, want 1 at %d", diff.Bytes, diff.First, at)
+		}
+		if !strings.HasSuffix(out.String(), "compare every byte                                  failed\n") {
+			t.Errorf("last line isn't the failed step:\n%s", out.String())
+		}
+		if _, err := os.Stat(filepath.Join(c.dir, "volumes", "volume-4")); err != nil {
+			t.Errorf("the volume that differs is gone: %v", err)
+		}
+	}
+}
+
+// The range that was zeroed between the backups must come back as zeros: a
+// restore that leaves the older bytes there is found out.
+func TestDemonstrationFindsZeroedDataThatComesBack(t *testing.T) {
+	content := quickstart.NewContent(quickstart.Plan{Seed: 1, Size: 1 << 30, Data: 40 << 20})
+	var zeroed quickstart.Change
+	for _, ch := range content.Changes() {
+		if ch.Zeroes() {
+			zeroed = ch
+			break
+		}
+	}
+	piece := zeroed.Offset / quickstart.PieceSize
+	before := make([]byte, quickstart.PieceSize)
+	content.Piece(quickstart.Filled, int(piece), before)
+
+	c := newCloud(t)
+	restores := 0
+	c.damage = func(path string) {
+		if restores++; restores == 2 {
+			write(t, path, before[zeroed.Offset-piece*quickstart.PieceSize:][:zeroed.Length], zeroed.Offset)
+		}
+	}
+	_, err := demonstrate(t, c, &bytes.Buffer{})
+	var diff *quickstart.DifferenceError
+	if !errors.As(err, &diff) || diff.First < zeroed.Offset || diff.First >= zeroed.Offset+zeroed.Length {
+		t.Fatalf("error %v, want a difference at %d", err, zeroed.Offset)
+	}
+}
+
+func TestDemonstrationReportsWhatTheServiceReports(t *testing.T) {
+	c := newCloud(t)
+	c.failing["backup"] = "error"
+	_, err := demonstrate(t, c, &bytes.Buffer{})
+	want := "back it up: /backups/backup-2 has the status error: the disk is full"
+	if err == nil || err.Error() != want {
+		t.Errorf("error %v, want %s", err, want)
+	}
+}
+
+func TestConnectRefusedNamesTheUserAndNotThePassword(t *testing.T) {
+	login := newCloud(t).login()
+	login.Password = "open"
+	_, err := quickstart.Connect(t.Context(), login)
+	want := "log in as admin: POST /identity/v3/auth/tokens: 401 Unauthorized: " +
+		"The request you have made requires authentication. (req-7)"
+	if err == nil || err.Error() != want {
+		t.Errorf("error %v, want %s", err, want)
+	}
+}
+
+func TestWaitingEndsWithTheContext(t *testing.T) {
+	c := newCloud(t)
+	c.failing["volume"] = "creating" // and never anything else
+	ctx, cancel := context.WithCancel(t.Context())
+	client, err := quickstart.Connect(ctx, c.login())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	c.mu.Lock()
+	c.requests = nil
+	c.mu.Unlock()
+	demo := quickstart.Demo{
+		Client: client, Local: c, Out: &bytes.Buffer{}, Clock: clock.Real{},
+		Content: quickstart.NewContent(quickstart.Plan{Seed: 1, Size: 1 << 30, Data: 1 << 20}),
+	}
+	ended := make(chan error)
+	go func() {
+		_, err := demo.Run(ctx)
+		ended <- err
+	}()
+	for asked := 0; asked < 3; {
+		c.mu.Lock()
+		asked = len(c.requests)
+		c.mu.Unlock()
+	}
+	cancel()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v, want that of the context", err)
+	}
+}
+
+func flip(t *testing.T, path string, at int64) {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	b := make([]byte, 1)
+	if _, err := f.ReadAt(b, at); err != nil {
+		t.Fatal(err)
+	}
+	write(t, path, []byte{b[0] ^ 0x10}, at)
+}
+
+func write(t *testing.T, path string, b []byte, at int64) {
+	t.Helper()
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.WriteAt(b, at); err != nil {
+		t.Fatal(err)
+	}
+}
