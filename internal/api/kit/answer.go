@@ -33,7 +33,7 @@ func (h *handler) fail(w *recorder, r *Request, err error) bool {
 		return false
 	}
 	if errors.Is(err, errNoToken) {
-		w.Header().Set("WWW-Authenticate", `Keystone uri="`+h.face.IdentityURL+`"`)
+		h.challenge(w.Header())
 		f := &Fault{Code: http.StatusUnauthorized, Message: textAuth, Title: http.StatusText(http.StatusUnauthorized)}
 		writeFault(w, f, RenderError(f))
 		return true
@@ -44,8 +44,16 @@ func (h *handler) fail(w *recorder, r *Request, err error) bool {
 			w.Header().Set(name, v)
 		}
 	}
+	if f.Code == http.StatusUnauthorized {
+		h.challenge(w.Header())
+	}
 	writeFault(w, f, h.face.Faults.Render(f))
 	return true
+}
+
+// challenge says where a token can be had.
+func (h *handler) challenge(header http.Header) {
+	header.Set("WWW-Authenticate", `Keystone uri="`+h.face.IdentityURL+`"`)
 }
 
 func writeFault(w http.ResponseWriter, f *Fault, body []byte) {
