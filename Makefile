@@ -1,0 +1,52 @@
+# make test     everything that tests, after installing what the tests use
+# make check    vet, format, staticcheck, race detector
+# make bench    benchmarks (BENCH=regexp, PKG=packages)
+# make build    bin/holdfast
+# make tools    builds the linters into the build cache
+
+GO ?= go
+PKG ?= ./...
+BENCH ?= .
+TESTFLAGS ?=
+TOOL = $(GO) tool -modfile=tools/go.mod
+
+export CGO_ENABLED = 0
+
+.PHONY: test check vet format staticcheck race bench build tools setup
+.NOTPARALLEL:
+
+test: setup
+	$(GO) test -timeout 9m $(TESTFLAGS) $(PKG)
+
+# Installs what is missing as root on Debian, and otherwise says what that
+# skips. NO_INSTALL=1 never installs.
+setup:
+	@scripts/setup
+
+check: vet format staticcheck race
+
+vet:
+	$(GO) vet ./...
+
+format:
+	@echo "$(TOOL) gofumpt -l cmd internal"
+	@files=$$($(TOOL) gofumpt -l cmd internal) && if [ -n "$$files" ]; then \
+		echo "$$files"; echo "not formatted; mend with: $(TOOL) gofumpt -w cmd internal"; exit 1; fi
+
+staticcheck:
+	$(TOOL) staticcheck ./...
+
+# The one target that needs cgo, and with it a C compiler.
+race:
+	@command -v $${CC:-gcc} >/dev/null || { echo "the race detector needs a C compiler: apt-get install gcc libc6-dev"; exit 1; }
+	CGO_ENABLED=1 $(GO) test -race -short -timeout 15m $(TESTFLAGS) $(PKG)
+
+bench:
+	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem $(PKG)
+
+build:
+	$(GO) build -trimpath -o bin/holdfast ./cmd/holdfast
+
+tools:
+	$(TOOL) gofumpt -version
+	$(TOOL) staticcheck -version
