@@ -12,10 +12,10 @@ import (
 	"holdfast/internal/clock"
 )
 
-// Config says where the database is. One of URL and Path is set.
+// Config says where the database is.
 type Config struct {
 	URL   string // of a PostgreSQL database: postgres://user@host/name
-	Path  string // of an SQLite file, made if missing; its folder must exist
+	Path  string // where URL is empty: an SQLite file, made if missing in a folder that exists
 	Clock clock.Clock
 	Log   *slog.Logger
 }
@@ -32,8 +32,8 @@ type DB struct {
 // may do so at once. An error of kind Unavailable says that the database
 // can't be reached now.
 func Open(ctx context.Context, cfg Config) (*DB, error) {
-	if (cfg.URL == "") == (cfg.Path == "") {
-		return nil, errors.New("catalog: either a URL or a path is needed")
+	if cfg.URL == "" && cfg.Path == "" {
+		return nil, errors.New("open the catalog: neither a URL nor a path is given")
 	}
 	open := openSQLite
 	if cfg.URL != "" {
