@@ -101,14 +101,10 @@ func compareInstants(ctx context.Context, before, after instant) ([]Extent, bool
 	older, newer := newFiemap(before.f, before.size), newFiemap(after.f, after.size)
 	found := &extents{size: after.size, max: maxExtents}
 	common := min(before.size, after.size)
-	if before.size != after.size {
-		// The block that holds the end of the smaller file goes on
-		// differently in the larger one.
-		common = common / grain * grain
-	}
 	if err := differ(ctx, older, newer, common, found); err != nil {
 		return nil, false, err
 	}
+	// This takes in the grain that holds the end of the smaller file.
 	found.add(common, after.size)
 	if same, err := unmoved(ctx, before, older); err != nil || !same {
 		return nil, false, err

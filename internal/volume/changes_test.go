@@ -18,7 +18,10 @@ import (
 func sharing(t *testing.T, test func(t *testing.T, fs fileSystem, f *volume.Folder)) {
 	for _, fs := range fileSystems {
 		if fs.reflink {
-			t.Run(fs.name, func(t *testing.T) { test(t, fs, openFolder(t, fs.mount(t))) })
+			t.Run(fs.name, func(t *testing.T) {
+				t.Parallel()
+				test(t, fs, openFolder(t, fs.mount(t)))
+			})
 		}
 	}
 }

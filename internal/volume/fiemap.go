@@ -154,7 +154,6 @@ func (m *fiemap) extent(ctx context.Context) (mapped, bool, error) {
 	m.last = m.last || e.flags&fiemapExtentLast != 0
 	if start >= m.size {
 		m.last = true
-		m.page.mapped, m.index = 0, 0
 		return mapped{}, false, nil
 	}
 	r := mapped{start: start, end: min(end, m.size), opaque: e.flags&^fiemapPlain != 0}
