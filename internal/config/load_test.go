@@ -8,6 +8,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
@@ -15,6 +16,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -145,6 +147,7 @@ func TestLoadRefuses(t *testing.T) {
 		{"secret of two lines", "identity: {users: [{name: a, password_file: two}]}", `identity.users[0].password_file: two holds more than one line`},
 		{"secret too large", "identity: {users: [{name: a, password_file: large}]}", `identity.users[0].password_file: large is larger than 65536 bytes`},
 		{"secret is a folder", "identity: {users: [{name: a, password_file: folder}]}", `identity.users[0].password_file: folder is not a regular file`},
+		{"secret is a pipe", "identity: {users: [{name: a, password_file: pipe}]}", `identity.users[0].password_file: pipe is not a regular file`},
 		{"tokens for ever", "identity: {token_lifetime: 9000h}", `identity.token_lifetime: 9000h0m0s is not between 1m0s and 168h0m0s`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -155,7 +158,7 @@ func TestLoadRefuses(t *testing.T) {
 			write(t, ".", "empty", "\n", 0o600)
 			write(t, ".", "two", "hunter2\nhunter3\n", 0o600)
 			write(t, ".", "large", strings.Repeat("hunter2 ", 9000), 0o600)
-			if err := os.Mkdir("folder", 0o700); err != nil {
+			if err := errors.Join(os.Mkdir("folder", 0o700), syscall.Mkfifo("pipe", 0o600)); err != nil {
 				t.Fatal(err)
 			}
 			_, err := config.Load("holdfast.yaml", config.Overrides{})

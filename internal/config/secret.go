@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"syscall"
 )
 
 // maxSecret bounds a secret file in bytes; a key with its chain fits.
@@ -41,7 +42,8 @@ func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 // readPrivate reads a file of at most maxSecret bytes that none of the classes
 // in forbidden may read (0o077: its owner only; 0o007: its group too).
 func readPrivate(path string, forbidden fs.FileMode) ([]byte, error) {
-	f, err := os.Open(path)
+	// Not blocking: opening a pipe that nobody writes to would never return.
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
 	}
