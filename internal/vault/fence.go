@@ -3,10 +3,12 @@ package vault
 import (
 	"context"
 	"errors"
+
+	"holdfast/internal/vault/format"
 )
 
 // ID is 128 random bits: of a vault, a pack, a session or an incarnation.
-type ID [16]byte
+type ID = format.ID
 
 // Fence orders the writers, readers and collectors of a vault. Whoever keeps
 // the catalog implements it in transactions; each of Begin and Commit locks

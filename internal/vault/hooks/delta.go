@@ -1,0 +1,82 @@
+package hooks
+
+import (
+	"slices"
+	"sync"
+
+	"holdfast/internal/vault/format"
+)
+
+// deltaLimit bounds a session's own hooks: 2 Mi of them stand for 256 GiB of
+// new blocks; beyond, they are sampled more thinly.
+const deltaLimit = 2 << 20
+
+// Delta holds the hooks of one session's own containers. It may be used
+// concurrently.
+type Delta struct {
+	mu     sync.RWMutex
+	table  table
+	places []Place // ordinal - 1
+	bits   uint8
+}
+
+// NewDelta returns an empty delta.
+func NewDelta() *Delta { return &Delta{bits: Sampling} }
+
+// Add adds a container's hooks. A tag that is there already keeps its place.
+func (d *Delta) Add(p Place, digests []format.Digest) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.places = append(d.places, p)
+	ord := uint32(len(d.places))
+	for i := range digests {
+		if !IsHook(&digests[i]) || digests[i] == (format.Digest{}) {
+			continue
+		}
+		tag := Tag(&digests[i])
+		if !sampled(tag, d.bits) {
+			continue
+		}
+		if _, ok := d.table.get(tag); !ok {
+			d.table.put(tag, ord)
+		}
+	}
+	if d.table.used > deltaLimit && d.bits < maxSampling {
+		d.bits++
+		d.table.thin(func(tag uint64, _ uint32) bool { return sampled(tag, d.bits) })
+	}
+}
+
+// Lookup returns the container in which a hook was seen.
+func (d *Delta) Lookup(tag uint64) (Place, bool) {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	ord, ok := d.table.get(tag)
+	if !ok {
+		return Place{}, false
+	}
+	return d.places[ord-1], true
+}
+
+// Segment returns the delta as a segment, nil where it is empty.
+func (d *Delta) Segment() *Segment {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	if d.table.used == 0 {
+		return nil
+	}
+	s := &Segment{Bits: d.bits, Places: slices.Clone(d.places), Hooks: make([]Hook, 0, d.table.used)}
+	d.table.each(func(tag uint64, ord uint32) {
+		s.Hooks = append(s.Hooks, Hook{Tag: tag, Place: ord - 1})
+	})
+	slices.SortFunc(s.Hooks, func(a, b Hook) int {
+		switch {
+		case a.Tag < b.Tag:
+			return -1
+		case a.Tag > b.Tag:
+			return 1
+		}
+		return 0
+	})
+	return s
+}
