@@ -27,6 +27,7 @@ const (
 	BackupNotRestorable     Reason = "backup not restorable"         // id, status
 	RestoreTargetNotReady   Reason = "restore target not ready"      // id, status
 	RestoreTargetTooSmall   Reason = "restore target too small"      // size, backup_size (GiB)
+	BackupIncomplete        Reason = "backup incomplete"             // id: reset to available, but it was never stored whole
 	BackupStatusInvalid     Reason = "backup status invalid"         // status: not one that can be set
 	SizeTooSmall            Reason = "size too small"                // size, source, source_size (GiB); source: snapshot, volume, backup
 	SizeNotGrowing          Reason = "size not growing"              // size, current (GiB)

@@ -1,0 +1,176 @@
+package worker
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+
+	"holdfast/internal/backup"
+	"holdfast/internal/catalog"
+	"holdfast/internal/jobs"
+	"holdfast/internal/service"
+	"holdfast/internal/vault"
+	"holdfast/internal/volume"
+)
+
+// restore writes a backup to a volume of this host.
+func (w *Worker) restore(ctx context.Context, r *jobs.Run, p service.RestoreWork) error {
+	if p.New {
+		v, err := w.volume(ctx, p.VolumeID)
+		if err != nil {
+			return err
+		}
+		if err := w.Volumes.Create(ctx, p.VolumeID, v.SizeGiB*backup.GiB); err != nil {
+			return err
+		}
+	}
+	path, err := w.Volumes.Path(p.VolumeID)
+	if err != nil {
+		return err
+	}
+	p.Path = path
+	return w.restoreTo(ctx, r, p, func(tx *catalog.Tx) error { return w.Service.Restored(ctx, tx, p) })
+}
+
+func (w *Worker) volume(ctx context.Context, id string) (backup.Volume, error) {
+	var v backup.Volume
+	err := w.DB.View(ctx, func(tx *catalog.Tx) (err error) {
+		v, err = tx.Volume(ctx, id)
+		return err
+	})
+	return v, err
+}
+
+// restorePath writes a backup to a file or device of this host.
+func (w *Worker) restorePath(ctx context.Context, r *jobs.Run, p service.RestoreWork) error {
+	return w.restoreTo(ctx, r, p, func(*catalog.Tx) error { return nil })
+}
+
+// restoreTo writes a backup to p.Path. It goes on where an earlier attempt
+// stopped.
+func (w *Worker) restoreTo(ctx context.Context, r *jobs.Run, p service.RestoreWork, outcome func(*catalog.Tx) error) error {
+	b, rec, err := w.pin(ctx, r, p.BackupID)
+	if err != nil {
+		return err
+	}
+	v, err := w.Vaults.Open(ctx, rec.Vault, &fence{db: w.DB})
+	if err != nil {
+		return err
+	}
+	target, err := volume.OpenFileTarget(p.Path)
+	if err != nil {
+		return err
+	}
+	err = w.fill(ctx, r, v, rec, b.Bytes, target)
+	if err := closeAfter(target, err); err != nil {
+		return err
+	}
+	return w.finish(ctx, r, func(tx *catalog.Tx) error {
+		if err := outcome(tx); err != nil {
+			return err
+		}
+		return w.unpin(ctx, tx, r.Job.ID, p.BackupID)
+	})
+}
+
+func (w *Worker) fill(ctx context.Context, r *jobs.Run, v *vault.Vault, rec catalog.Record, size int64, target vault.Target) error {
+	var before Progress
+	if len(r.Job.Progress) > 0 {
+		if err := json.Unmarshal(r.Job.Progress, &before); err != nil {
+			return err
+		}
+	}
+	now := Progress{Done: before.Reached, Size: size, Reached: before.Reached}
+	return v.Restore(ctx, vault.RestoreRequest{
+		Record: vault.RecordRef{Object: rec.Object, Hash: rec.Hash}, Target: target, From: before.Reached,
+		Reached: func(offset int64) error {
+			now.Done, now.Reached = offset, offset
+			w.tell(r, now)
+			return ctx.Err()
+		},
+	})
+}
+
+// closeAfter closes c and returns the first of two errors.
+func closeAfter(c io.Closer, err error) error {
+	if cerr := c.Close(); err == nil {
+		return cerr
+	}
+	return err
+}
+
+// pin keeps a backup's data from being removed while this job reads it.
+func (w *Worker) pin(ctx context.Context, r *jobs.Run, id string) (b backup.Backup, rec catalog.Record, err error) {
+	err = w.DB.Update(ctx, func(tx *catalog.Tx) error {
+		if err := r.Guard(ctx, tx); err != nil {
+			return err
+		}
+		if b, err = tx.AnyBackup(ctx, id); err != nil {
+			return err
+		}
+		if rec, err = tx.BackupRecord(ctx, id); err != nil {
+			return err
+		}
+		if rec.Object == "" || b.Status == backup.Deleting || b.Status == backup.Deleted {
+			return backup.Errorf(backup.Canceled, "backup %s is %s", id, b.Status)
+		}
+		return tx.Pin(ctx, id, r.Job.ID)
+	})
+	return b, rec, err
+}
+
+func (w *Worker) unpin(ctx context.Context, tx *catalog.Tx, holder, id string) error {
+	if err := tx.Unpin(ctx, holder); err != nil {
+		return err
+	}
+	return w.Service.BackupReleased(ctx, tx, id)
+}
+
+func (w *Worker) restoreFailed(ctx context.Context, tx *catalog.Tx, job jobs.Job, p service.RestoreWork, cause error) error {
+	if err := w.Service.RestoreFailed(ctx, tx, p); err != nil {
+		return err
+	}
+	return w.unpin(ctx, tx, job.ID, p.BackupID)
+}
+
+func (w *Worker) restorePathFailed(ctx context.Context, tx *catalog.Tx, job jobs.Job, p service.RestoreWork, _ error) error {
+	return w.unpin(ctx, tx, job.ID, p.BackupID)
+}
+
+// deleteBackup removes a backup's record, after which nothing of it can be
+// restored. What still reads it keeps it until it has ended.
+func (w *Worker) deleteBackup(ctx context.Context, r *jobs.Run, p service.BackupWork) error {
+	var rec catalog.Record
+	var free bool
+	err := w.DB.Update(ctx, func(tx *catalog.Tx) error {
+		err := r.Guard(ctx, tx)
+		if err != nil {
+			return err
+		}
+		if free, err = w.Service.HideBackup(ctx, tx, p.BackupID); err != nil {
+			return err
+		}
+		if !free {
+			return r.Done(ctx, tx)
+		}
+		rec, err = tx.BackupRecord(ctx, p.BackupID)
+		return err
+	})
+	if err != nil || !free {
+		return err
+	}
+	if rec.Object != "" {
+		v, err := w.Vaults.Open(ctx, rec.Vault, &fence{db: w.DB})
+		if err != nil {
+			return err
+		}
+		if err := v.RemoveRecord(ctx, vault.RecordRef{Object: rec.Object, Hash: rec.Hash}); err != nil {
+			return err
+		}
+	}
+	return w.finish(ctx, r, func(tx *catalog.Tx) error { return w.Service.BackupDeleted(ctx, tx, p.BackupID) })
+}
+
+func (w *Worker) backupNotDeleted(ctx context.Context, tx *catalog.Tx, _ jobs.Job, p service.BackupWork, cause error) error {
+	return w.Service.BackupNotDeleted(ctx, tx, p.BackupID, reason(cause))
+}
