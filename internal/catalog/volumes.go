@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"context"
+	"fmt"
 
 	"holdfast/internal/backup"
 )
@@ -75,4 +76,18 @@ func (tx *Tx) SetVolumeStatus(ctx context.Context, id string, to backup.Status) 
 func (tx *Tx) DeleteVolume(ctx context.Context, id string) error {
 	_, err := tx.Exec(ctx, "DELETE FROM volumes WHERE id = $1", id)
 	return err
+}
+
+// VolumeTotals returns how many volumes a project has, or all projects where
+// it is empty, and their size in GiB.
+func (tx *Tx) VolumeTotals(ctx context.Context, project string) (count, size int64, err error) {
+	query := "SELECT COUNT(*), CAST(COALESCE(SUM(size), 0) AS BIGINT) FROM volumes WHERE status <> 'deleted'"
+	var a args
+	if project != "" {
+		query += " AND project_id = " + a.add(project)
+	}
+	if err := tx.QueryRow(ctx, query, a...).Scan(&count, &size); err != nil {
+		return 0, 0, fmt.Errorf("sum the volumes of project %s: %w", project, err)
+	}
+	return count, size, nil
 }
