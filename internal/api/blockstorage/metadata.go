@@ -78,9 +78,9 @@ func (m metadata) setAll(w http.ResponseWriter, r *kit.Request, replace bool) er
 	if err != nil {
 		return err
 	}
+	meta := body.Metadata("metadata", kit.MetadataRule{NotNull: true}).Value
 	body.Require("metadata")
 	body.Only("metadata")
-	meta := body.Metadata("metadata", kit.MetadataRule{NotNull: true}).Value
 	if err := body.Err(); err != nil {
 		return err
 	}
@@ -112,9 +112,9 @@ func (m metadata) setOne(w http.ResponseWriter, r *kit.Request) error {
 	if err != nil {
 		return err
 	}
+	meta := body.Metadata("meta", kit.MetadataRule{NotNull: true}).Value
 	body.Require("meta")
 	body.Only("meta")
-	meta := body.Metadata("meta", kit.MetadataRule{NotNull: true}).Value
 	if err := body.Err(); err != nil {
 		return err
 	}

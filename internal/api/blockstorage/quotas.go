@@ -127,7 +127,6 @@ func (f *face) updateQuotas(w http.ResponseWriter, r *kit.Request) error {
 // decodeQuotas reads {"quota_set":{…}}. Clients may send back what they got,
 // so the project's id is passed over.
 func decodeQuotas(body *kit.Object) (map[string]int64, error) {
-	body.Only("quota_set")
 	o := body.Child("quota_set")
 	set := map[string]int64{}
 	for _, key := range o.Keys() {
@@ -138,6 +137,7 @@ func decodeQuotas(body *kit.Object) (map[string]int64, error) {
 	if len(o.Keys()) == 0 {
 		o.Fail(badRequest("Invalid input for field/attribute quota_set. Value: {}. {} does not have enough properties"))
 	}
+	body.Only("quota_set")
 	return set, o.Err()
 }
 

@@ -27,13 +27,7 @@ func firstText(o *kit.Object, rule kit.TextRule, key, older string) kit.Field[st
 // decodeNewVolume reads {"volume":{…}}. Before 3.53 unknown keys are
 // accepted, as Cinder did.
 func decodeNewVolume(body *kit.Object, v kit.Version) (service.NewVolume, error) {
-	body.Only("volume", "OS-SCH-HNT:scheduler_hints")
 	o := body.Child("volume")
-	if v.AtLeast(strictVolumes) {
-		o.Only("name", "description", "display_name", "display_description", "volume_type", "metadata",
-			"snapshot_id", "source_volid", "consistencygroup_id", "group_id", "size", "availability_zone",
-			"multiattach", "image_id", "imageRef", "backup_id")
-	}
 	n := service.NewVolume{
 		Name:           firstText(o, nameRule, "name", "display_name").Value,
 		Description:    firstText(o, nameRule, "description", "display_description").Value,
@@ -48,6 +42,12 @@ func decodeNewVolume(body *kit.Object, v kit.Version) (service.NewVolume, error)
 	}
 	multiattach := !o.IsNull("multiattach") && o.Bool("multiattach").Value
 	group := o.Text("group_id", textRule).Value + o.UUID("consistencygroup_id", false).Value
+	if v.AtLeast(strictVolumes) {
+		o.Only("name", "description", "display_name", "display_description", "volume_type", "metadata",
+			"snapshot_id", "source_volid", "consistencygroup_id", "group_id", "size", "availability_zone",
+			"multiattach", "image_id", "imageRef", "backup_id")
+	}
+	body.Only("volume", "OS-SCH-HNT:scheduler_hints")
 	if err := o.Err(); err != nil {
 		return n, err
 	}
@@ -81,17 +81,17 @@ func imageID(o *kit.Object) string {
 // decodeVolumeUpdate reads {"volume":{…}}, which from 3.53 on must change
 // something.
 func decodeVolumeUpdate(body *kit.Object, v kit.Version) (service.Update, error) {
-	body.Only("volume")
 	o := body.Child("volume")
-	o.Only("name", "description", "display_name", "display_description", "metadata")
 	u := service.Update{
 		Name:        firstText(o, nameRule, "name", "display_name").Pointer(),
 		Description: firstText(o, nameRule, "description", "display_description").Pointer(),
 		Metadata:    o.Metadata("metadata", kit.MetadataRule{NotNull: true}).Value,
 	}
+	o.Only("name", "description", "display_name", "display_description", "metadata")
 	if v.AtLeast(strictVolumes) {
 		requireChange(o, "volume")
 	}
+	body.Only("volume")
 	return u, o.Err()
 }
 
@@ -105,10 +105,7 @@ func requireChange(o *kit.Object, name string) {
 // decodeNewSnapshot reads {"snapshot":{…}}. From 3.66 on a volume in use
 // needs no force, and to refuse force is an error.
 func decodeNewSnapshot(body *kit.Object, v kit.Version) (service.NewSnapshot, error) {
-	body.Only("snapshot")
 	o := body.Child("snapshot")
-	o.Require("volume_id")
-	o.Only("name", "display_name", "description", "volume_id", "force", "metadata")
 	force := o.Bool("force")
 	n := service.NewSnapshot{
 		VolumeID:    o.UUID("volume_id", false).Value,
@@ -117,6 +114,9 @@ func decodeNewSnapshot(body *kit.Object, v kit.Version) (service.NewSnapshot, er
 		Force:       force.Value,
 		Metadata:    o.Metadata("metadata", kit.MetadataRule{}).Value,
 	}
+	o.Require("volume_id")
+	o.Only("name", "display_name", "description", "volume_id", "force", "metadata")
+	body.Only("snapshot")
 	if err := o.Err(); err != nil {
 		return n, err
 	}
@@ -136,22 +136,20 @@ func decodeNewSnapshot(body *kit.Object, v kit.Version) (service.NewSnapshot, er
 
 // decodeSnapshotUpdate reads {"snapshot":{…}}, which must change something.
 func decodeSnapshotUpdate(body *kit.Object) (service.Update, error) {
-	body.Only("snapshot")
 	o := body.Child("snapshot")
-	o.Only("name", "description", "display_name", "display_description")
 	u := service.Update{
 		Name:        firstText(o, nameRule, "name", "display_name").Pointer(),
 		Description: firstText(o, descriptionRule, "description", "display_description").Pointer(),
 	}
+	o.Only("name", "description", "display_name", "display_description")
 	requireChange(o, "snapshot")
+	body.Only("snapshot")
 	return u, o.Err()
 }
 
 // decodeNewBackup reads {"backup":{…}}.
 func decodeNewBackup(body *kit.Object, v kit.Version) (service.NewBackup, error) {
-	body.Only("backup")
 	o := body.Child("backup")
-	o.Require("volume_id")
 	keys := []string{"volume_id", "container", "description", "incremental", "force", "name", "snapshot_id"}
 	if v.AtLeast(backupMetadata) {
 		keys = append(keys, "metadata")
@@ -159,7 +157,6 @@ func decodeNewBackup(body *kit.Object, v kit.Version) (service.NewBackup, error)
 	if v.AtLeast(backupZone) {
 		keys = append(keys, "availability_zone")
 	}
-	o.Only(keys...)
 	n := service.NewBackup{
 		VolumeID:    o.UUID("volume_id", true).Value,
 		SnapshotID:  o.UUID("snapshot_id", false).Value,
@@ -171,6 +168,9 @@ func decodeNewBackup(body *kit.Object, v kit.Version) (service.NewBackup, error)
 		Force:       o.Bool("force").Value,
 		Metadata:    o.Metadata("metadata", kit.MetadataRule{}).Value,
 	}
+	o.Require("volume_id")
+	o.Only(keys...)
+	body.Only("backup")
 	return n, o.Err()
 }
 
@@ -181,16 +181,18 @@ func decodeBackupUpdate(body *kit.Object, v kit.Version) (service.Update, error)
 	if v.AtLeast(backupMetadata) {
 		keys = append(keys, "metadata")
 	}
-	o := body
-	if body.Has("backup") || len(body.Keys()) == 0 {
-		body.Only("backup")
+	o, wrapped := body, body.Has("backup") || len(body.Keys()) == 0
+	if wrapped {
 		o = body.Child("backup")
 	}
-	o.Only(keys...)
 	u := service.Update{
 		Name:        o.Text("name", nameRule).Pointer(),
 		Description: o.Text("description", descriptionRule).Pointer(),
 		Metadata:    o.Metadata("metadata", kit.MetadataRule{NotNull: true}).Value,
+	}
+	o.Only(keys...)
+	if wrapped {
+		body.Only("backup")
 	}
 	return u, o.Err()
 }
@@ -198,16 +200,17 @@ func decodeBackupUpdate(body *kit.Object, v kit.Version) (service.Update, error)
 // decodeRestore reads {"restore":{…}}; {"restore":null} asks for nothing
 // special.
 func decodeRestore(body *kit.Object) (service.RestoreRequest, error) {
-	body.Only("restore")
 	if body.IsNull("restore") {
+		body.Only("restore")
 		return service.RestoreRequest{}, body.Err()
 	}
 	o := body.Child("restore")
-	o.Only("volume_id", "name")
 	req := service.RestoreRequest{
 		VolumeID: o.UUID("volume_id", false).Value,
 		Name:     o.Text("name", nameRule).Value,
 	}
+	o.Only("volume_id", "name")
+	body.Only("restore")
 	return req, o.Err()
 }
 
@@ -215,9 +218,9 @@ func decodeRestore(body *kit.Object) (service.RestoreRequest, error) {
 // for, in any case.
 func decodeStatus(body *kit.Object) (backup.Status, error) {
 	o := body.Child(resetStatus)
+	status := o.Text("status", kit.TextRule{NotNull: true}).Value
 	o.Require("status")
 	o.Only("status")
-	status := o.Text("status", kit.TextRule{NotNull: true}).Value
 	return backup.Status(strings.ToLower(status)), o.Err()
 }
 
@@ -226,9 +229,9 @@ func decodeStatus(body *kit.Object) (backup.Status, error) {
 // it can't be reset.
 func decodeVolumeStatus(body *kit.Object) (backup.Status, error) {
 	o := body.Child(resetStatus)
-	o.Only("status", "attach_status", "migration_status")
 	status := o.Text("status", textRule).Value
 	attach, migration := o.Text("attach_status", textRule).Value, o.Text("migration_status", textRule).Value
+	o.Only("status", "attach_status", "migration_status")
 	switch {
 	case o.Err() != nil:
 	case attach != "", migration != "":

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"holdfast/internal/api/kit"
+	"holdfast/internal/backup"
 	"holdfast/internal/service"
 )
 
@@ -76,24 +77,22 @@ type serviceChange struct {
 
 // decodeServiceChange reads {"host":…,"binary":…}.
 func decodeServiceChange(body *kit.Object, withReason bool) (serviceChange, error) {
-	keys := []string{"host", "binary", "service", "cluster"}
-	if withReason {
-		keys = append(keys, "disabled_reason")
-	}
-	body.Only(keys...)
-	body.Require("host")
-	if !body.Has("service") {
-		body.Require("binary")
-	}
 	required := kit.TextRule{Min: 1, NotNull: true}
 	c := serviceChange{
 		host:    body.Text("host", required).Value,
 		binary:  body.Text("binary", required).Value,
 		service: body.Text("service", required).Value,
 	}
+	keys := []string{"host", "binary", "service", "cluster"}
 	if withReason {
 		c.reason = body.Text("disabled_reason", kit.TextRule{Min: 1, NotNull: true, Trim: true}).Value
+		keys = append(keys, "disabled_reason")
 	}
+	body.Require("host")
+	if !body.Has("service") {
+		body.Require("binary")
+	}
+	body.Only(keys...)
 	return c, body.Err()
 }
 
@@ -136,6 +135,9 @@ func (f *face) changeService(r *kit.Request, enable, withReason bool) (object, e
 		binary = c.service
 	}
 	info, err := f.svc.SetService(r.Context(), r.Caller, c.host, binary, enable, c.reason)
+	if backup.KindOf(err) == backup.NotFound {
+		return nil, notFound("Service %s could not be found on host %s.", clip(binary), clip(c.host))
+	}
 	if err != nil {
 		return nil, err
 	}

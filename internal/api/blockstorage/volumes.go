@@ -183,9 +183,9 @@ func (f *face) deleteVolume(w http.ResponseWriter, r *kit.Request) error {
 
 func (f *face) extendVolume(w http.ResponseWriter, r *kit.Request, body *kit.Object) error {
 	o := body.Child("os-extend")
+	size := o.Int("new_size", kit.IntRule{Min: 1, NotNull: true}).Value
 	o.Require("new_size")
 	o.Only("new_size")
-	size := o.Int("new_size", kit.IntRule{Min: 1, NotNull: true}).Value
 	if err := o.Err(); err != nil {
 		return err
 	}
@@ -197,9 +197,9 @@ func (f *face) extendVolume(w http.ResponseWriter, r *kit.Request, body *kit.Obj
 
 func (f *face) setBootable(w http.ResponseWriter, r *kit.Request, body *kit.Object) error {
 	o := body.Child("os-set_bootable")
+	bootable := o.Bool("bootable").Value
 	o.Require("bootable")
 	o.Only("bootable")
-	bootable := o.Bool("bootable").Value
 	if err := o.Err(); err != nil {
 		return err
 	}
