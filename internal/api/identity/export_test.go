@@ -1,0 +1,4 @@
+package identity
+
+// DecodeLogin is decodeLogin.
+var DecodeLogin = decodeLogin
