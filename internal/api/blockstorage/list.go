@@ -33,15 +33,24 @@ var (
 	volumeCollection = collection{
 		name: "volumes", where: inVolumeList,
 		filters: []filter{
-			{key: "name"}, {key: "status"}, {key: "metadata"}, {key: "bootable"}, {key: "migration_status"},
-			{key: "availability_zone"}, {key: "size"}, {key: "consumes_quota", since: consumesQuota},
+			{key: "name"},
+			{key: "status"},
+			{key: "metadata"},
+			{key: "bootable"},
+			{key: "migration_status"},
+			{key: "availability_zone"},
+			{key: "size"},
+			{key: "consumes_quota", since: consumesQuota},
 		},
 		sorts: []string{"id", "created_at", "updated_at", "status", "size", "availability_zone", "bootable"},
 	}
 	snapshotCollection = collection{
 		name: "snapshots", where: inSnapshotList,
 		filters: []filter{
-			{key: "name"}, {key: "status"}, {key: "volume_id"}, {key: "metadata", since: snapshotMetaFilter},
+			{key: "name"},
+			{key: "status"},
+			{key: "volume_id"},
+			{key: "metadata", since: snapshotMetaFilter},
 			{key: "consumes_quota", since: consumesQuota},
 		},
 		sorts:    []string{"id", "created_at", "updated_at", "status", "volume_id"},

@@ -86,3 +86,17 @@ func TestVersionsStayInRange(t *testing.T) {
 		}
 	}
 }
+
+// On a listener of its own the face has no prefix, and neither have its
+// links.
+func TestOwnListener(t *testing.T) {
+	routes := New(Config{BaseURL: "https://volume.example:8776/"}).Routes
+	for path, code := range map[string]int{"/": 300, "/v3": 200, "/v3/": 200} {
+		for _, method := range []string{http.MethodGet, http.MethodHead} {
+			w := serve(t, routes, httptest.NewRequestWithContext(t.Context(), method, path, nil))
+			if w.Code != code || method == http.MethodGet && !strings.Contains(w.Body.String(), `"https://volume.example:8776/v3/"`) {
+				t.Errorf("%s %s: got %d %s, want %d", method, path, w.Code, w.Body, code)
+			}
+		}
+	}
+}
