@@ -1,6 +1,7 @@
 package vault
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -10,15 +11,15 @@ import (
 	"holdfast/internal/vault/format"
 )
 
-// An audit reads this many leaves that a change map leaves out, or one in
+// An audit reads what a change map leaves out of this many leaves, or of one in
 // auditShare where that is more.
 const (
 	auditLeaves = (64 << 20) / format.LeafSize
 	auditShare  = 1000
 )
 
-// audit reads and compares leaves at secret random places that the change map
-// leaves out. A change there ends all trust in the map.
+// audit reads and compares, in leaves at secret random places, what the change
+// map leaves out. A change there ends all trust in the map.
 func (b *backup) audit(ctx context.Context) error {
 	sample, err := b.sample()
 	if err != nil {
@@ -67,8 +68,12 @@ func (b *backup) auditLeaf(ctx context.Context, leaf int64) error {
 		b.free = append(b.free, j)
 		return nil // the parent's leaf can't be read, so the leaf will be
 	}
-	if err := b.dataIn(j, j.offset(0), min(j.offset(j.blocks), b.size)); err != nil {
-		return err
+	i, _ := slices.BinarySearchFunc(b.changed, j.offset(0), func(e Extent, off int64) int { return cmp.Compare(e.end(), off+1) })
+	b.split(j, i)
+	for _, span := range j.keep {
+		if err := b.dataIn(j, span); err != nil {
+			return err
+		}
 	}
 	j.done = make(chan struct{})
 	b.running++
@@ -78,13 +83,13 @@ func (b *backup) auditLeaf(ctx context.Context, leaf int64) error {
 }
 
 // sample draws the leaves to audit, sorted, from those that lie whole in both
-// sizes and that the map doesn't touch.
+// sizes and that the map leaves out in whole or in part.
 func (b *backup) sample() ([]int64, error) {
 	total := b.common / format.LeafSize
 	if b.parent.Size == b.size {
 		total = b.leaves()
 	}
-	free := untouched(b.changed, total)
+	free := uncovered(b.changed, total)
 	count := int64(0)
 	for _, r := range free {
 		count += r.end - r.first
@@ -109,15 +114,20 @@ func (b *backup) sample() ([]int64, error) {
 
 type leafRange struct{ first, end int64 }
 
-// untouched returns the leaves below total that no extent touches.
-func untouched(extents []Extent, total int64) []leafRange {
+// uncovered returns the leaves below total that no extent covers whole.
+func uncovered(extents []Extent, total int64) []leafRange {
 	var free []leafRange
 	at := int64(0)
 	for _, e := range extents {
-		if first := min(e.Offset/format.LeafSize, total); first > at {
+		first := min((e.Offset+format.LeafSize-1)/format.LeafSize, total)
+		end := min(e.end()/format.LeafSize, total)
+		if end <= first {
+			continue
+		}
+		if first > at {
 			free = append(free, leafRange{at, first})
 		}
-		at = max(at, (e.end()+format.LeafSize-1)/format.LeafSize)
+		at = end
 	}
 	if at < total {
 		free = append(free, leafRange{at, total})

@@ -44,8 +44,6 @@ func TestIncrementStoresWhatChanged(t *testing.T) {
 	}
 	r.same(ref1, first)
 	r.same(ref2, second)
-	if err := r.vault.RemoveRecord(t.Context(), ref1); err != nil {
-		t.Fatal(err)
-	}
+	r.remove(ref1)
 	r.same(ref2, second)
 }

@@ -11,6 +11,7 @@ import (
 	"holdfast/internal/blob"
 	"holdfast/internal/blob/mem"
 	"holdfast/internal/vault"
+	"holdfast/internal/vault/format"
 	"holdfast/internal/vault/vaulttest"
 )
 
@@ -72,6 +73,18 @@ func (r *rig) backup(req vault.BackupRequest) (vault.RecordRef, vault.Result) {
 		r.t.Fatalf("backup: %v", err)
 	}
 	return r.fence.Committed(req.Session).Record, result
+}
+
+// remove removes a backup.
+func (r *rig) remove(ref vault.RecordRef) {
+	r.t.Helper()
+	name, err := format.ParseRecordName(ref.Object)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	if err := r.vault.RemoveRecords(r.t.Context(), format.UUID(name.Backup), ref); err != nil {
+		r.t.Fatal(err)
+	}
 }
 
 // restored restores a record to a target full of other bytes.

@@ -56,21 +56,31 @@ func (b *backup) planChanged(ctx context.Context, leaf int64, i int) (int64, err
 		}
 	}
 	j := b.job(leaf)
+	for _, span := range b.split(j, i) {
+		if err := b.dataIn(j, span); err != nil {
+			return 0, err
+		}
+	}
+	return leaf + 1, b.submit(ctx, j)
+}
+
+// split divides a leaf's blocks into those that the change map leaves out, and
+// those, which it returns, that it names from its extent i on.
+func (b *backup) split(j *leafJob, i int) []blockSpan {
+	var changed []blockSpan
 	at := 0
-	for ; i < len(b.changed) && b.changed[i].Offset < (leaf+1)*format.LeafSize; i++ {
-		first, end := b.span(leaf, b.changed[i].Offset, b.changed[i].end())
+	for ; i < len(b.changed) && b.changed[i].Offset < j.offset(j.blocks); i++ {
+		first, end := b.span(int64(j.index), b.changed[i].Offset, b.changed[i].end())
+		changed = addSpan(changed, first, end)
 		if first > at {
 			j.keep = addSpan(j.keep, at, first)
-		}
-		if err := b.dataIn(j, j.offset(first), min(j.offset(end), b.size)); err != nil {
-			return 0, err
 		}
 		at = end
 	}
 	if at < j.blocks {
 		j.keep = addSpan(j.keep, at, j.blocks)
 	}
-	return leaf + 1, b.submit(ctx, j)
+	return changed
 }
 
 // span returns the blocks of a leaf that a range of the volume touches.
@@ -80,9 +90,10 @@ func (b *backup) span(leaf, from, to int64) (first, end int) {
 	return first, int((min(to-base, format.LeafSize) + format.BlockSize - 1) / format.BlockSize)
 }
 
-// dataIn adds the source's data between two offsets of a leaf to a job.
-func (b *backup) dataIn(j *leafJob, from, to int64) error {
-	for from < to {
+// dataIn adds the source's data in some blocks of a leaf to what a job reads.
+func (b *backup) dataIn(j *leafJob, span blockSpan) error {
+	to := min(j.offset(span.end), b.size)
+	for from := j.offset(span.first); from < to; {
 		start, end, err := b.nextData(from)
 		if err != nil {
 			return err

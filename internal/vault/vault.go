@@ -86,15 +86,33 @@ func (v *Vault) Record(ctx context.Context, ref RecordRef) (Record, error) {
 	return v.reader().record(ctx, ref)
 }
 
-// RemoveRecord removes a backup's record, after which the backup is gone.
-// Removing what is not there is no error.
-func (v *Vault) RemoveRecord(ctx context.Context, ref RecordRef) error {
-	name, err := format.ParseRecordName(ref.Object)
-	if err != nil || name.Vault != v.id {
-		return fmt.Errorf("remove record: %q is no record of vault %s", ref.Object, v.id)
+// RemoveRecords removes a backup's records, after which the backup is gone:
+// the one named, if any, and those that other attempts left without a commit.
+// Backup is a UUID. Removing what is not there is no error.
+func (v *Vault) RemoveRecords(ctx context.Context, backup string, ref RecordRef) error {
+	id, ok := format.ParseUUID(backup)
+	if !ok {
+		return fmt.Errorf("remove records: %q is no backup's id", backup)
 	}
-	if err := v.cfg.Store.Delete(ctx, ref.Object); err != nil {
-		return fmt.Errorf("remove record: %w", err)
+	objects := []string{}
+	if ref.Object != "" {
+		objects = append(objects, ref.Object)
+	}
+	err := v.cfg.Store.List(ctx, format.RecordPrefix(v.id, id), func(o blob.Info) error {
+		objects = append(objects, o.Name)
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("list records of backup %s: %w", backup, err)
+	}
+	for _, object := range objects {
+		name, err := format.ParseRecordName(object)
+		if err != nil || name.Vault != v.id || name.Backup != id {
+			return fmt.Errorf("remove records: %q is no record of backup %s", object, backup)
+		}
+		if err := v.cfg.Store.Delete(ctx, object); err != nil {
+			return fmt.Errorf("remove records of backup %s: %w", backup, err)
+		}
 	}
 	return nil
 }

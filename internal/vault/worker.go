@@ -65,6 +65,9 @@ func (w *worker) do(ctx context.Context, j *leafJob) error {
 	w.digests = [format.LeafBlocks]format.Digest{}
 	w.where = [format.LeafBlocks]location{}
 	w.packs = w.packs[:0]
+	if j.audit {
+		return w.audit(ctx, j)
+	}
 	if err := w.take(ctx, j); err != nil {
 		return err
 	}
@@ -74,7 +77,6 @@ func (w *worker) do(ctx context.Context, j *leafJob) error {
 		}
 	}
 	if w.digests == [format.LeafBlocks]format.Digest{} {
-		j.lied = j.audit && !j.old.IsNull()
 		return nil
 	}
 	check := w.hasher.Leaf(&w.digests)
@@ -87,14 +89,40 @@ func (w *worker) do(ctx context.Context, j *leafJob) error {
 			j.ref = j.old
 			return nil
 		}
-	} else if j.audit {
-		j.lied = true
-		return nil
-	}
-	if j.audit {
-		return nil
 	}
 	return w.change(ctx, j, check)
+}
+
+// audit compares what the change map leaves out of a leaf with the parent.
+// Where the parent's digests can't be read, it says nothing.
+func (w *worker) audit(ctx context.Context, j *leafJob) error {
+	for _, span := range j.data {
+		if err := w.readSpan(j, span); err != nil {
+			return err
+		}
+	}
+	if !j.old.IsNull() && len(j.keep) == 1 && j.keep[0] == (blockSpan{0, j.blocks}) {
+		j.lied = w.hasher.Leaf(&w.digests) != j.parent.Check
+		return nil
+	}
+	var want [format.LeafBlocks]format.Digest
+	if !j.old.IsNull() {
+		for _, e := range j.parent.Extents {
+			ok, err := w.inherit(ctx, j, e, func(d *format.Digest, block int) bool {
+				want[block] = *d
+				return false
+			})
+			if !ok || err != nil {
+				return err
+			}
+		}
+	}
+	for _, span := range j.keep {
+		if !slices.Equal(w.digests[span.first:span.end], want[span.first:span.end]) {
+			j.lied = true
+		}
+	}
+	return nil
 }
 
 // take takes from the parent what the change map leaves out. Where that can't

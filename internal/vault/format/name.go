@@ -48,6 +48,9 @@ func (n RecordName) String() string {
 	return RoomPrefix(n.Vault, Records) + UUID(n.Backup) + "-" + strconv.FormatInt(n.Attempt, 10) + "-" + n.Random.String()
 }
 
+// RecordPrefix returns the prefix of a backup's records.
+func RecordPrefix(vault, backup ID) string { return RoomPrefix(vault, Records) + UUID(backup) + "-" }
+
 // ParseRecordName parses a record object's name.
 func ParseRecordName(name string) (RecordName, error) {
 	var n RecordName
