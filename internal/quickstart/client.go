@@ -18,10 +18,9 @@ const maxAnswer = 4 << 20
 // Client speaks to a cloud's block storage API with nothing but what any
 // client has: the identity service's URL and a login.
 type Client struct {
-	http    *http.Client
-	base    string // of the block storage API, project included
-	token   string
-	project string
+	http  *http.Client
+	base  string // of the block storage API, project included
+	token string
 }
 
 // APIError is an answer that is not a success.
@@ -58,9 +57,6 @@ func Connect(ctx context.Context, l Login) (*Client, error) {
 	}}
 	var answer struct {
 		Token struct {
-			Project struct {
-				ID string `json:"id"`
-			} `json:"project"`
 			Catalog []service `json:"catalog"`
 		} `json:"token"`
 	}
@@ -69,7 +65,6 @@ func Connect(ctx context.Context, l Login) (*Client, error) {
 		return nil, fmt.Errorf("log in as %s: %w", l.Username, err)
 	}
 	c.token = header.Get("X-Subject-Token")
-	c.project = answer.Token.Project.ID
 	c.base = endpoint(answer.Token.Catalog, l.Region)
 	if c.token == "" || c.base == "" {
 		return nil, fmt.Errorf("log in as %s: the answer holds no token, or no block storage in its catalog", l.Username)

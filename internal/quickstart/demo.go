@@ -17,8 +17,8 @@ type Local interface {
 	// VolumePath returns the path of a volume's raw file.
 	VolumePath(id string) (string, error)
 
-	// Stats returns what taking a backup of a project did.
-	Stats(ctx context.Context, projectID, backupID string) (Stats, error)
+	// BackupStats returns what taking a backup did.
+	BackupStats(ctx context.Context, id string) (backup.Stats, error)
 }
 
 // Demo is what a demonstration stands on. Every field is needed.
@@ -128,13 +128,13 @@ func (r *run) backUp(name, what string, id *string) func(context.Context, *step)
 		if err != nil {
 			return "", err
 		}
-		row := Row{What: what, Size: r.Content.Size(), Time: st.elapsed()}
-		stats, err := r.Local.Stats(ctx, r.Client.project, made)
+		took := st.elapsed()
+		stats, err := r.Local.BackupStats(ctx, made)
 		if err != nil {
 			return "", err
 		}
-		*id, row.Stats = made, &stats
-		r.result.Rows = append(r.result.Rows, row)
+		*id = made
+		r.result.Rows = append(r.result.Rows, Row{What: what, Size: r.Content.Size(), Stats: &stats, Time: took})
 		return progress.Bytes(stats.Stored) + " stored", nil
 	}
 }

@@ -7,11 +7,13 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"holdfast/internal/backup"
 	"holdfast/internal/clock"
 	"holdfast/internal/quickstart"
 )
@@ -37,7 +39,7 @@ func TestDemonstrationTellsEachStep(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out.String())
 	}
 	golden(t, "steps.txt", out.Bytes())
-	stats := &quickstart.Stats{Read: 3 << 20, Added: 2 << 20, Stored: 1 << 20}
+	stats := &backup.Stats{Read: 3 << 20, New: 2 << 20, Stored: 1 << 20}
 	want := quickstart.Result{VolumeID: "volume-1", BackupID: "backup-3", Rows: []quickstart.Row{
 		{What: "backup 1, full", Size: 1 << 30, Stats: stats},
 		{What: "backup 2, incremental", Size: 1 << 30, Stats: stats},
@@ -67,24 +69,67 @@ func TestDemonstrationTellsEachStep(t *testing.T) {
 // A single wrong byte in a restored volume ends the demonstration with an
 // error that says where it is, and the volume stays to be looked at.
 func TestDemonstrationFailsOnOneWrongByte(t *testing.T) {
-	for _, at := range []int64{0, 512<<20 + 77, 1<<30 - 1} {
-		c := newCloud(t)
-		c.damage = func(path string) { flip(t, path, at) }
-		var out bytes.Buffer
-		_, err := demonstrate(t, c, &out)
-		var diff *quickstart.DifferenceError
-		if !errors.As(err, &diff) {
-			t.Fatalf("byte %d: error %v, want a difference", at, err)
+	const at = 512<<20 + 77
+	c := newCloud(t)
+	c.damage = func(path string) { flip(t, path, at) }
+	var out bytes.Buffer
+	_, err := demonstrate(t, c, &out)
+	var diff *quickstart.DifferenceError
+	if !errors.As(err, &diff) || diff.First != at || diff.Bytes != 1 {
+		t.Errorf("error %v, want a difference of 1 byte at %d", err, at)
+	}
+	if !strings.HasSuffix(out.String(), "compare every byte                                  failed\n") {
+		t.Errorf("last line isn't the failed step:\n%s", out.String())
+	}
+	if _, err := os.Stat(filepath.Join(c.dir, "volumes", "volume-4")); err != nil {
+		t.Errorf("the volume that differs is gone: %v", err)
+	}
+}
+
+// Fill, Apply and Compare agree about every byte of both moments.
+func TestCompareReadsEveryByte(t *testing.T) {
+	c := quickstart.NewContent(small(5))
+	path := filepath.Join(t.TempDir(), "volume")
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := quickstart.Fill(t.Context(), path, c, func(int64, int64) {}); err == nil {
+		t.Fatal("filled a volume of the wrong size")
+	}
+	if err := os.Truncate(path, c.Size()); err != nil {
+		t.Fatal(err)
+	}
+	compare := func(at quickstart.Moment) error {
+		return quickstart.Compare(t.Context(), path, c, at, func(int64, int64) {})
+	}
+	var told atomic.Int64
+	tell := func(done, total int64) {
+		if done == total {
+			told.Add(1)
 		}
-		if diff.First != at || diff.Bytes != 1 {
-			t.Errorf("difference of %d bytes at %d, want 1 at %d", diff.Bytes, diff.First, at)
+	}
+	if err := quickstart.Fill(t.Context(), path, c, tell); err != nil {
+		t.Fatal(err)
+	}
+	if err := compare(quickstart.Filled); err != nil || told.Load() != 1 {
+		t.Fatalf("filled: %v; told %d times that all is done", err, told.Load())
+	}
+	if err := quickstart.Apply(t.Context(), path, c, func(int64, int64) {}); err != nil {
+		t.Fatal(err)
+	}
+	if err := compare(quickstart.Changed); err != nil {
+		t.Fatalf("changed: %v", err)
+	}
+	var diff *quickstart.DifferenceError
+	if err := compare(quickstart.Filled); !errors.As(err, &diff) || diff.Bytes > c.ChangedBytes() {
+		t.Fatalf("compared with the other moment: %v, want a difference of up to %d bytes", err, c.ChangedBytes())
+	}
+	for _, at := range []int64{0, 17*piece - 1, 17 * piece, c.Size() - 1} {
+		flip(t, path, at)
+		if err := compare(quickstart.Changed); !errors.As(err, &diff) || *diff != (quickstart.DifferenceError{First: at, Bytes: 1}) {
+			t.Errorf("byte %d: error %v", at, err)
 		}
-		if !strings.HasSuffix(out.String(), "compare every byte                                  failed\n") {
-			t.Errorf("last line isn't the failed step:\n%s", out.String())
-		}
-		if _, err := os.Stat(filepath.Join(c.dir, "volumes", "volume-4")); err != nil {
-			t.Errorf("the volume that differs is gone: %v", err)
-		}
+		flip(t, path, at)
 	}
 }
 

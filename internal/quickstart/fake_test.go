@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"holdfast/internal/backup"
 	"holdfast/internal/quickstart"
 )
 
@@ -52,16 +53,14 @@ func (c *cloud) login() quickstart.Login {
 	}
 }
 
-// VolumePath and Stats make a cloud the demonstration's Local.
+// VolumePath and BackupStats make a cloud the demonstration's Local.
 func (c *cloud) VolumePath(id string) (string, error) {
 	return filepath.Join(c.dir, "volumes", id), nil
 }
 
-func (c *cloud) Stats(_ context.Context, project, id string) (quickstart.Stats, error) {
-	if _, err := os.Stat(filepath.Join(c.dir, "backups", id)); err != nil || project != fakeProject {
-		return quickstart.Stats{}, fmt.Errorf("no backup %s in project %s", id, project)
-	}
-	return quickstart.Stats{Read: 3 << 20, Added: 2 << 20, Stored: 1 << 20}, nil
+func (c *cloud) BackupStats(_ context.Context, id string) (backup.Stats, error) {
+	_, err := os.Stat(filepath.Join(c.dir, "backups", id))
+	return backup.Stats{Read: 3 << 20, New: 2 << 20, Stored: 1 << 20}, err
 }
 
 func (c *cloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"holdfast/internal/backup"
 	"holdfast/internal/quickstart"
 )
 
@@ -38,15 +39,20 @@ func TestTable(t *testing.T) {
 	quickstart.WriteTable(&out, []quickstart.Row{
 		{
 			What: "backup 1, full", Size: 1 << 30, Time: 2140 * time.Millisecond,
-			Stats: &quickstart.Stats{Read: 600 << 20, Added: 561 << 20, Stored: 231 << 20},
+			Stats: &backup.Stats{Read: 600 << 20, New: 561 << 20, Stored: 231 << 20},
 		},
 		{
 			What: "backup 2, incremental", Size: 1 << 30, Time: 91 * time.Millisecond,
-			Stats: &quickstart.Stats{Read: 22 << 20, Added: 16 << 20, Stored: 9<<20 + 400<<10},
+			Stats: &backup.Stats{Read: 22 << 20, New: 16 << 20, Stored: 9<<20 + 400<<10},
 		},
 		{What: "restore of backup 1", Size: 1 << 30, Time: 1200 * time.Millisecond, Outcome: "identical"},
 		{What: "restore of backup 2, alone", Size: 1 << 40, Time: 0},
 	})
+	out.WriteString("\nOnce more:\n\n")
+	quickstart.WriteTable(&out, []quickstart.Row{{
+		What: "backup 1, full", Size: 1 << 30, Time: time.Second,
+		Stats: &backup.Stats{Read: 600 << 20, New: 5 << 20, Stored: 3 << 20},
+	}})
 	golden(t, "table.txt", out.Bytes())
 }
 

@@ -5,23 +5,17 @@ import (
 	"io"
 	"time"
 
+	"holdfast/internal/backup"
 	"holdfast/internal/progress"
 )
 
 // Row is a line of the table of results. Sizes are in bytes.
 type Row struct {
 	What    string
-	Size    int64  // of the volume
-	Stats   *Stats // of a backup
+	Size    int64         // of the volume
+	Stats   *backup.Stats // of a backup
 	Time    time.Duration
 	Outcome string // of a comparison
-}
-
-// Stats is what taking a backup did, in bytes.
-type Stats struct {
-	Read   int64 // from the volume
-	Added  int64 // of that, in blocks that the vault did not have
-	Stored int64 // in the store for it: compressed, sealed, all metadata included
 }
 
 // WriteTable writes the results.
@@ -30,7 +24,7 @@ func WriteTable(w io.Writer, rows []Row) {
 	for _, r := range rows {
 		read, added, stored := "", "", ""
 		if s := r.Stats; s != nil {
-			read, added, stored = progress.Bytes(s.Read), progress.Bytes(s.Added), progress.Bytes(s.Stored)
+			read, added, stored = progress.Bytes(s.Read), progress.Bytes(s.New), progress.Bytes(s.Stored)
 		}
 		fmt.Fprintf(w, "  %-33s%9s%9s%9s%9s%9.1f%7s", r.What, progress.Bytes(r.Size), read, added, stored,
 			r.Time.Seconds(), progress.Rate(r.Size, r.Time))
@@ -44,4 +38,7 @@ func WriteTable(w io.Writer, rows []Row) {
   stored: what those took in the store, compressed and encrypted, with all metadata;
   seconds: from the request until available; MB/s: size by seconds.
 `)
+	if len(rows) > 0 && rows[0].Stats != nil && rows[0].Stats.New < rows[0].Stats.Read/2 {
+		fmt.Fprint(w, "  The vault had most of this content from an earlier quickstart, so little was added.\n")
+	}
 }

@@ -1,0 +1,117 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"holdfast/internal/app"
+	"holdfast/internal/clock"
+	"holdfast/internal/progress"
+)
+
+func newVault() *cobra.Command {
+	return group(&cobra.Command{
+		Use:   "vault",
+		Short: "Back up, list and restore at the command line",
+		Long: "Back up files and devices of this host, and list, show and restore backups, beside\n" +
+			"a running service or without one. With --store and --key-file a bare store is read,\n" +
+			"so that nothing is lost while store and key survive.",
+	}, newVaultBackup(), newVaultList(), newVaultShow(), newVaultRestore())
+}
+
+// vaultFlags are those that all vault commands have.
+type vaultFlags struct {
+	place
+	project string
+	store   string
+	keyFile string
+	json    bool
+}
+
+func (v *vaultFlags) add(cmd *cobra.Command) {
+	v.addConfig(cmd)
+	v.addData(cmd)
+	cmd.Flags().StringVar(&v.project, "project", "", "`NAME` or id of the project (default: the admin's; in a bare store: all)")
+	cmd.Flags().StringVar(&v.store, "store", "", "read the bare store in `DIR`, without a catalog (needs --key-file)")
+	cmd.Flags().StringVar(&v.keyFile, "key-file", "", "master key `FILE` of the bare store")
+	cmd.Flags().BoolVar(&v.json, "json", false, "print JSON")
+}
+
+// vault is what can be read of a data folder and of a bare store alike.
+type vault interface {
+	List(ctx context.Context, project string) ([]app.Item, error)
+	Show(ctx context.Context, project, id string) (app.Item, error)
+	Restore(ctx context.Context, p app.PathRestore) error
+	Close() error
+}
+
+// open opens what the flags name.
+func (v *vaultFlags) open(cmd *cobra.Command) (vault, error) {
+	if v.store == "" && v.keyFile == "" {
+		return v.openVault(cmd)
+	}
+	switch {
+	case v.store == "":
+		return nil, refuse("--key-file needs --store")
+	case v.keyFile == "":
+		return nil, refuse("--store needs --key-file")
+	case v.file != "" || v.over.Data != "":
+		return nil, refuse("--store stands for itself: leave out --config and --data")
+	}
+	log, err := warnings(cmd.ErrOrStderr())
+	if err != nil {
+		return nil, err
+	}
+	s, err := app.OpenStore(cmd.Context(), v.store, v.keyFile, log)
+	if err != nil {
+		return nil, err // not s, which would be a vault that is not nil
+	}
+	return s, nil
+}
+
+// openVault opens a data folder.
+func (v *vaultFlags) openVault(cmd *cobra.Command) (*app.Vault, error) {
+	cfg, err := v.load()
+	if err != nil {
+		return nil, err
+	}
+	log, err := warnings(cmd.ErrOrStderr())
+	if err != nil {
+		return nil, err
+	}
+	a, err := app.OpenVault(cmd.Context(), cfg, log)
+	if err != nil {
+		return nil, err
+	}
+	if a.FirstStart() {
+		warnOfNewKey(cmd.ErrOrStderr(), a.KeyPath())
+	}
+	return a, nil
+}
+
+// watch returns what shows the progress of an operation, and what takes it
+// away again.
+func watch(cmd *cobra.Command, verb string) (tell func(app.Progress), done func()) {
+	out := cmd.ErrOrStderr()
+	line := progress.NewLine(out, isTerminal(out), clock.Real{})
+	return func(p app.Progress) {
+		line.Show(fmt.Sprintf("%s %s %s of %s", verb, progress.Bar(p.Done, p.Size), progress.Bytes(p.Done), progress.Bytes(p.Size)))
+	}, line.Clear
+}
+
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && progress.IsTerminal(f)
+}
+
+func printJSON(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	return enc.Encode(v)
+}
