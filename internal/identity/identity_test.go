@@ -259,7 +259,8 @@ func TestRefusalsCostTheSame(t *testing.T) {
 		return cheap(password, salt)
 	})
 	for _, c := range []identity.Credentials{
-		credentials("bob", "wrong", ""), credentials("nobody", "wrong", ""), {User: identity.Ref{ID: "0"}, Password: "wrong"},
+		credentials("bob", "wrong", ""), credentials("nobody", "wrong", ""),
+		{User: identity.Ref{ID: "0"}, Password: "wrong"},
 		{User: identity.Ref{Name: "bob", DomainName: "other"}, Password: "wrong"},
 	} {
 		work = nil
