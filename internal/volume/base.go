@@ -2,9 +2,7 @@ package volume
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -59,26 +57,6 @@ func (f *Folder) Bases(volume string) ([]string, error) {
 	return states, nil
 }
 
-// KeepBase makes a base the volume's only one. Where blocks aren't shared it
-// goes too: it would cost the volume's space and say nothing.
-func (f *Folder) KeepBase(ctx context.Context, volume, state string) error {
-	_, err := f.basePath(volume, state)
-	if err == nil {
-		err = ctx.Err()
-	}
-	if err == nil {
-		keep := state
-		if !f.instant {
-			keep = ""
-		}
-		err = f.dropBases(volume, keep)
-	}
-	if err != nil {
-		return fmt.Errorf("keep base of volume %q: %w", volume, err)
-	}
-	return nil
-}
-
 // DropBase removes a base.
 func (f *Folder) DropBase(ctx context.Context, volume, state string) error {
 	path, err := f.basePath(volume, state)
@@ -92,24 +70,6 @@ func (f *Folder) DropBase(ctx context.Context, volume, state string) error {
 		return fmt.Errorf("drop base of volume %q: %w", volume, err)
 	}
 	return nil
-}
-
-// dropBases removes all bases of a volume but one.
-func (f *Folder) dropBases(volume, keep string) error {
-	states, err := f.states(volume)
-	if err != nil {
-		return err
-	}
-	for _, state := range states {
-		if state == keep {
-			continue
-		}
-		err := os.Remove(filepath.Join(f.bases, volume+"-"+state+".raw"))
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-	}
-	return syncDir(f.bases)
 }
 
 func (f *Folder) states(volume string) ([]string, error) {

@@ -50,11 +50,8 @@ func TestBases(t *testing.T) {
 			t.Error(diff)
 		}
 
-		must(t, f.KeepBase(ctx, id, newer))
-		var kept []string
-		if f.Instant() {
-			kept = []string{newer}
-		}
+		must(t, f.DropBase(ctx, id, older))
+		kept := []string{newer}
 		if diff := cmp.Diff(kept, bases(t, f, id)); diff != "" {
 			t.Error(diff)
 		}
@@ -70,9 +67,10 @@ func TestBases(t *testing.T) {
 			t.Error(diff)
 		}
 		must(t, f.Delete(ctx, id))
-		if left := bases(t, f, id); left != nil {
-			t.Errorf("bases of a deleted volume: %v", left)
+		if diff := cmp.Diff(kept, bases(t, f, id)); diff != "" {
+			t.Errorf("bases of a deleted volume: %s", diff)
 		}
+		must(t, f.DropBase(ctx, id, newer))
 		if diff := cmp.Diff([]string{other}, bases(t, f, neighbour)); diff != "" {
 			t.Error(diff)
 		}

@@ -187,12 +187,10 @@ func (f *Folder) grow(ctx context.Context, id string, size int64) error {
 	return v.Sync()
 }
 
-// Delete removes a volume and its bases, but not its snapshots.
+// Delete removes a volume, but neither its snapshots nor its bases: a backup
+// may still be reading one.
 func (f *Folder) Delete(ctx context.Context, id string) error {
 	path, err := f.ready(ctx, f.dir, id)
-	if err == nil {
-		err = f.dropBases(id, "")
-	}
 	if err == nil {
 		err = remove(path)
 	}

@@ -110,6 +110,7 @@ func TestFolderRepeats(t *testing.T) {
 		for range 2 {
 			must(t, f.DeleteSnapshot(ctx, snap))
 			must(t, f.Delete(ctx, clone))
+			must(t, f.DropBase(ctx, id, state))
 			must(t, f.Delete(ctx, id))
 		}
 		if left := files(t, dir); left != nil {
@@ -160,7 +161,6 @@ func TestFolderRefuses(t *testing.T) {
 		_, _, err := f.TakeBase(ctx, id, bad)
 		mustFail(t, err, volume.ErrInvalid)
 		mustFail(t, f.DropBase(ctx, id, bad), volume.ErrInvalid)
-		mustFail(t, f.KeepBase(ctx, id, bad), volume.ErrInvalid)
 		_, err = f.BasePath(id, bad)
 		mustFail(t, err, volume.ErrInvalid)
 	}
@@ -201,7 +201,7 @@ func TestFolderCancelled(t *testing.T) {
 	_, _, baseErr := f.TakeBase(ctx, id, newID())
 	for _, err := range []error{
 		snapErr, cloneErr, baseErr, f.Create(ctx, newID(), 1), f.Grow(ctx, id, 2<<20), f.Delete(ctx, id),
-		f.DropBase(ctx, id, state), f.KeepBase(ctx, id, newID()), f.DeleteSnapshot(ctx, newID()),
+		f.DropBase(ctx, id, state), f.DeleteSnapshot(ctx, newID()),
 		f.CloneFromSnapshot(ctx, newID(), newID(), 1),
 	} {
 		mustFail(t, err, context.Canceled)

@@ -40,7 +40,7 @@ func copyForever(dir, id string) error {
 			func() error { _, err := f.Snapshot(ctx, id, a); return err },
 			func() error { return f.CloneFromSnapshot(ctx, a, b, killSize) },
 			func() error { _, _, err := f.TakeBase(ctx, id, c); return err },
-			func() error { return f.KeepBase(ctx, id, c) },
+			func() error { return f.DropBase(ctx, id, c) },
 			func() error { _, err := f.CloneFromVolume(ctx, b, c, killSize); return err },
 			func() error { return f.DeleteSnapshot(ctx, a) },
 			func() error { return f.Delete(ctx, b) },

@@ -141,6 +141,7 @@ func (w *Worker) restorePathFailed(ctx context.Context, tx *catalog.Tx, job jobs
 // restored. What still reads it keeps it until it has ended.
 func (w *Worker) deleteBackup(ctx context.Context, r *jobs.Run, p service.BackupWork) error {
 	var rec catalog.Record
+	var home catalog.Vault
 	var free bool
 	err := w.DB.Update(ctx, func(tx *catalog.Tx) error {
 		err := r.Guard(ctx, tx)
@@ -153,18 +154,24 @@ func (w *Worker) deleteBackup(ctx context.Context, r *jobs.Run, p service.Backup
 		if !free {
 			return r.Done(ctx, tx)
 		}
-		rec, err = tx.BackupRecord(ctx, p.BackupID)
+		if rec, err = tx.BackupRecord(ctx, p.BackupID); err != nil {
+			return err
+		}
+		home, err = tx.VaultOf(ctx, r.Job.ProjectID)
+		if backup.KindOf(err) == backup.NotFound { // nothing was ever stored for this project
+			return nil
+		}
 		return err
 	})
 	if err != nil || !free {
 		return err
 	}
-	if rec.Object != "" {
-		v, err := w.Vaults.Open(ctx, rec.Vault, &fence{db: w.DB})
+	if home.Ready {
+		v, err := w.Vaults.Open(ctx, home.ID, &fence{db: w.DB})
 		if err != nil {
 			return err
 		}
-		if err := v.RemoveRecord(ctx, vault.RecordRef{Object: rec.Object, Hash: rec.Hash}); err != nil {
+		if err := v.RemoveRecords(ctx, p.BackupID, vault.RecordRef{Object: rec.Object, Hash: rec.Hash}); err != nil {
 			return err
 		}
 	}

@@ -1,0 +1,113 @@
+package app
+
+import (
+	"context"
+	"log/slog"
+
+	"holdfast/internal/backup"
+	"holdfast/internal/blob/local"
+	"holdfast/internal/vault"
+	"holdfast/internal/vault/keyring"
+	"holdfast/internal/volume"
+)
+
+// Store is the vault commands' way into a bare store: objects and a master
+// key, and no catalog. It only reads.
+type Store struct {
+	bare *vault.Bare
+}
+
+// OpenStore reads what backups the store in a folder holds.
+func OpenStore(ctx context.Context, dir, keyFile string, log *slog.Logger) (*Store, error) {
+	master, err := keyring.Load(keyFile)
+	if err != nil {
+		return nil, &StartError{err}
+	}
+	store, err := local.Open(dir)
+	if err != nil {
+		return nil, startErrorf("store: %w", err)
+	}
+	bare, err := vault.OpenBare(ctx, store, func(ctx context.Context, id vault.ID) (vault.Keys, error) {
+		return keyring.OpenVault(ctx, store, master, id)
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, b := range bare.Backups() {
+		if b.Err != nil {
+			log.WarnContext(ctx, "a record can't be read", "object", b.Ref.Object, "error", b.Err)
+		}
+	}
+	return &Store{bare}, nil
+}
+
+// Close does nothing: there is nothing to release.
+func (s *Store) Close() error { return nil }
+
+// List returns the backups, oldest first: a project's by its id, or all. One
+// whose record can't be read is listed as damaged, under its object's name.
+func (s *Store) List(_ context.Context, project string) ([]Item, error) {
+	var all []Item
+	for _, b := range s.bare.Backups() {
+		it := bareItem(b)
+		if project == "" || project == it.Project {
+			all = append(all, it)
+		}
+	}
+	return all, nil
+}
+
+// Show returns one backup.
+func (s *Store) Show(_ context.Context, project, id string) (Item, error) {
+	b, err := s.find(project, id)
+	if err != nil {
+		return Item{}, err
+	}
+	return bareItem(b), nil
+}
+
+func (s *Store) find(project, id string) (vault.BareBackup, error) {
+	for _, b := range s.bare.Backups() {
+		if b.Err == nil && b.Record.Info.Backup == id && (project == "" || project == b.Record.Info.Project) {
+			return b, nil
+		}
+	}
+	return vault.BareBackup{}, backup.Errorf(backup.NotFound, "backup %s could not be found in the store", id)
+}
+
+// Restore writes a backup to a path.
+func (s *Store) Restore(ctx context.Context, p PathRestore) error {
+	b, err := s.find(p.Project, p.ID)
+	if err != nil {
+		return err
+	}
+	target, err := volume.OpenFileTarget(p.Path)
+	if err != nil {
+		return err
+	}
+	err = s.bare.Restore(ctx, vault.RestoreRequest{
+		Record: b.Ref, Target: target,
+		Progress: func(now vault.Progress) {
+			if p.Progress != nil {
+				p.Progress(Progress{Done: now.Done, Size: now.Size})
+			}
+		},
+	})
+	if cerr := target.Close(); err == nil {
+		err = cerr
+	}
+	return err
+}
+
+// bareItem shows what a record says.
+func bareItem(b vault.BareBackup) Item {
+	if b.Err != nil {
+		return Item{ID: b.Ref.Object, Status: string(backup.Errored), FailReason: b.Err.Error()}
+	}
+	info, res := b.Record.Info, b.Record.Result
+	return Item{
+		ID: info.Backup, Project: info.Project, VolumeID: info.Volume, Volume: info.VolumeName, Name: info.Name,
+		Status: string(backup.Available), Size: b.Record.Size, Read: res.Read, New: res.New, Stored: res.Stored,
+		Incremental: info.Incremental, CreatedAt: info.Created, DataTimestamp: info.DataTime,
+	}
+}
