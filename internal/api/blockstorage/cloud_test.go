@@ -50,7 +50,7 @@ func caller(user, project string, roles ...string) backup.Caller {
 // cloud is a face on a service on a catalog of its own. Nothing works on its
 // jobs: statuses stay as requests leave them, unless a test moves them.
 type cloud struct {
-	t     *testing.T
+	t     testing.TB
 	http  http.Handler
 	path  string // of the catalog
 	db    *catalog.DB
@@ -61,7 +61,7 @@ type cloud struct {
 
 // newCloud returns a cloud. Where template is not nil it starts with a copy
 // of that catalog, which must be closed.
-func newCloud(t *testing.T, quotas map[string]int64, template []byte) *cloud {
+func newCloud(t testing.TB, quotas map[string]int64, template []byte) *cloud {
 	t.Helper()
 	dir := t.TempDir()
 	c := &cloud{t: t, clock: clock.NewFake(noon), path: filepath.Join(dir, "catalog.db")}
