@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"math/rand/v2"
-	"path"
 	"testing"
 
 	"pgregory.net/rapid"
