@@ -1,20 +1,116 @@
 package main
 
 import (
+	"errors"
+	"io/fs"
+	"math/rand/v2"
 	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){
-		"holdfast": main,
+	testscript.Main(m, map[string]func(){"holdfast": main})
+}
+
+// TestScripts runs the scripts in testdata, each in an empty folder of its
+// own.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata",
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
+			"refused": refused,
+			"image":   image,
+			"take":    take,
+			"mode":    mode,
+			"size":    size,
+			"damage":  damage,
+		},
 	})
 }
 
-func TestScripts(t *testing.T) {
-	testscript.Run(t, testscript.Params{Dir: "testdata"})
+// refused CODE PATTERN ARG... runs holdfast, which must end with the code, say
+// one line that matches the pattern on standard error, and print nothing.
+func refused(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: refused CODE PATTERN ARG...")
+	}
+	err := ts.Exec("holdfast", args[2:]...)
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || strconv.Itoa(exit.ExitCode()) != args[0] {
+		ts.Fatalf("%v, want exit status %s", err, args[0])
+	}
+	if out := ts.ReadFile("stdout"); out != "" {
+		ts.Fatalf("printed %q", out)
+	}
+	line, ok := strings.CutSuffix(ts.ReadFile("stderr"), "\n")
+	if !ok || strings.Contains(line, "\n") || !strings.HasPrefix(line, "holdfast: ") {
+		ts.Fatalf("said %q, want one line", line)
+	}
+	if !regexp.MustCompile(args[1]).MatchString(line) {
+		ts.Fatalf("said %q, want %q", line, args[1])
+	}
 }
 
-var _ = os.Args
+// image FILE BYTES SEED makes a file of data and holes. Files of different
+// seeds hold different data in their first half, and the same in the second.
+func image(ts *testscript.TestScript, _ bool, args []string) {
+	n, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	b := make([]byte, n)
+	var seed [32]byte
+	copy(seed[:], args[2])
+	random := rand.NewChaCha8(seed)
+	for i := 0; i+8192 <= n/2; i += 16384 {
+		_, err := random.Read(b[i:][:8192])
+		ts.Check(err)
+	}
+	for i := n / 2; i < n; i++ {
+		b[i] = byte(i>>8) ^ byte(i>>16) | 1
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), b, 0o600))
+}
+
+// take NAME sets an environment variable to what was printed last.
+func take(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Setenv(args[0], strings.TrimSpace(ts.ReadFile("stdout")))
+}
+
+// mode PATH MODE checks who may do what.
+func mode(ts *testscript.TestScript, _ bool, args []string) {
+	info, err := os.Stat(ts.MkAbs(args[0]))
+	ts.Check(err)
+	if got := strconv.FormatUint(uint64(info.Mode().Perm()), 8); got != args[1] {
+		ts.Fatalf("%s has mode %s, want %s", args[0], got, args[1])
+	}
+}
+
+// size PATH BYTES checks a file's size.
+func size(ts *testscript.TestScript, _ bool, args []string) {
+	info, err := os.Stat(ts.MkAbs(args[0]))
+	ts.Check(err)
+	if got := strconv.FormatInt(info.Size(), 10); got != args[1] {
+		ts.Fatalf("%s has %s bytes, want %s", args[0], got, args[1])
+	}
+}
+
+// damage DIR changes a byte in the middle of every file of more than 64 KiB.
+func damage(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Check(filepath.WalkDir(ts.MkAbs(args[0]), func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		if err != nil || len(b) < 64<<10 {
+			return err
+		}
+		b[len(b)/2] ^= 1
+		return os.WriteFile(path, b, 0o600)
+	}))
+}

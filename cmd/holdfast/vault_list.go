@@ -21,6 +21,8 @@ func newVaultList() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List backups, oldest first",
+		Long: "List a project's backups, oldest first. A record of a bare store that can't be read\n" +
+			"is listed under its object's name, and the command then fails.",
 		Args:  cobra.NoArgs,
 		RunE:  action(func(cmd *cobra.Command, _ []string) error { return v.list(cmd) }),
 	}
@@ -39,9 +41,29 @@ func (v *vaultFlags) list(cmd *cobra.Command) (err error) {
 		return err
 	}
 	if v.json {
-		return printJSON(cmd.OutOrStdout(), append([]app.Item{}, items...)) // never null
+		err = printJSON(cmd.OutOrStdout(), append([]app.Item{}, items...)) // never null
+	} else {
+		err = printItems(cmd.OutOrStdout(), items)
 	}
-	return printItems(cmd.OutOrStdout(), items)
+	if err == nil && v.store != "" {
+		err = checkRecords(items)
+	}
+	return err
+}
+
+// checkRecords fails where a bare store holds records that can't be read: a
+// record is written last, so none stands for a backup that failed.
+func checkRecords(items []app.Item) error {
+	bad := 0
+	for _, i := range items {
+		if i.FailReason != "" {
+			bad++
+		}
+	}
+	if bad > 0 {
+		return fmt.Errorf("%d of %d records in the store can't be read", bad, len(items))
+	}
+	return nil
 }
 
 func printItems(w io.Writer, items []app.Item) error {
@@ -54,7 +76,12 @@ func printItems(w io.Writer, items []app.Item) error {
 	return t.Flush()
 }
 
-func instant(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05Z") }
+func instant(t time.Time) string {
+	if t.IsZero() {
+		return "-"
+	}
+	return t.UTC().Format("2006-01-02 15:04:05Z")
+}
 
 // word makes a name that a tenant chose harmless to a terminal and to the
 // columns of a table.
