@@ -23,8 +23,8 @@ func newVaultList() *cobra.Command {
 		Short: "List backups, oldest first",
 		Long: "List a project's backups, oldest first. A record of a bare store that can't be read\n" +
 			"is listed under its object's name, and the command then fails.",
-		Args:  cobra.NoArgs,
-		RunE:  action(func(cmd *cobra.Command, _ []string) error { return v.list(cmd) }),
+		Args: cobra.NoArgs,
+		RunE: action(func(cmd *cobra.Command, _ []string) error { return v.list(cmd) }),
 	}
 	v.add(cmd)
 	return cmd

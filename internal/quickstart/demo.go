@@ -85,10 +85,10 @@ func (r *run) tell(ctx context.Context) error {
 		{"3", "restore the first backup to a new volume", r.restore("restore of backup 1", &r.first)},
 		{"", "compare every byte", r.compare(Filled)},
 		{"", "restore the second backup to a new volume", r.restore("restore of backup 2", second)},
-		{"", "compare every byte", r.compare(Changed)},
+		{"", "compare every byte, the zeroed ones too", r.compare(Changed)},
 		{"4", "delete the first backup", r.deleteFirst},
 		{"", "restore the second backup once more", r.restore("restore of backup 2, alone", second)},
-		{"", "compare every byte", r.compare(Changed)},
+		{"", "compare every byte, the zeroed ones too", r.compare(Changed)},
 	} {
 		st := r.screen.begin(s.number, s.text)
 		outcome, err := s.do(ctx, st)
