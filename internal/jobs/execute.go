@@ -50,7 +50,6 @@ func (q *Queue) execute(ctx context.Context, r *Run, h Handler) {
 func (q *Queue) attempt(ctx context.Context, r *Run, h Handler) error {
 	switch {
 	case r.Job.Cancel:
-		r.stop(canceledError(r.Job.ID))
 		return r.reason()
 	case r.Job.Crashes > maxCrashes:
 		return backup.Errorf(backup.Internal, "given up: %d workers ended while they ran this job", r.Job.Crashes)

@@ -2,7 +2,6 @@ package jobs_test
 
 import (
 	"context"
-	"errors"
 	"io"
 	"log/slog"
 	"os"
@@ -76,7 +75,7 @@ func (w *world) queue(t *testing.T, change func(*jobs.Config)) *jobs.Queue {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := q.Close(context.Background()); err != nil && !errors.Is(err, os.ErrClosed) {
+		if err := q.Close(context.Background()); err != nil {
 			t.Error(err)
 		}
 	})
@@ -140,24 +139,46 @@ func one(run func(ctx context.Context, r *jobs.Run) error) map[string]jobs.Handl
 	return map[string]jobs.Handler{"k": funcs{run: run}}
 }
 
-const childEnv = "HOLDFAST_JOBS_TEST_CHILD"
-
-func childMain() int { return 0 }
-
-func TestEnqueueAndRun(t *testing.T) {
-	eachDB(t, func(t *testing.T, w *world) {
-		q := w.queue(t, nil)
-		j := w.enqueue(t, jobs.New{Kind: "k", ProjectID: "p", Subject: "s", Payload: map[string]int{"n": 1}})
-		var got string
-		ok, err := q.ProcessOne(t.Context(), one(func(ctx context.Context, r *jobs.Run) error {
-			got = string(r.Job.Payload)
-			return nil
-		}))
-		if err != nil || !ok || got != `{"n":1}` {
-			t.Fatalf("ran %v, %v with %q", ok, err, got)
+// serve runs a queue until the test calls stop, which waits for its end.
+func serve(t *testing.T, q *jobs.Queue, n int, handlers map[string]jobs.Handler) (stop func()) {
+	t.Helper()
+	var kinds []string
+	for k := range handlers {
+		kinds = append(kinds, k)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		if err := q.Serve(ctx, []jobs.Pool{{Kinds: kinds, N: n}}, handlers); err != nil {
+			t.Error(err)
 		}
-		if j = w.job(t, j.ID); j.State != jobs.Done || j.Attempt != 1 {
-			t.Fatalf("job is %+v", j)
-		}
-	})
+	}()
+	stop = func() {
+		cancel()
+		<-ended
+	}
+	t.Cleanup(stop)
+	return stop
+}
+
+// next reads from a channel and fails where nothing comes.
+func next[T any](t *testing.T, c <-chan T) T {
+	t.Helper()
+	select {
+	case v := <-c:
+		return v
+	case <-time.After(30 * time.Second):
+		t.Fatal("nothing happened for 30 seconds")
+		panic("unreachable")
+	}
+}
+
+func processOne(t *testing.T, q *jobs.Queue, handlers map[string]jobs.Handler) bool {
+	t.Helper()
+	ok, err := q.ProcessOne(t.Context(), handlers)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ok
 }

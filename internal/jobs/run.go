@@ -27,7 +27,13 @@ type Run struct {
 	cancel   context.CancelCauseFunc
 }
 
-func newRun(q *Queue, job Job) *Run { return &Run{Job: job, q: q} }
+func newRun(q *Queue, job Job) *Run {
+	r := &Run{Job: job, q: q}
+	if job.Cancel {
+		r.stopped = canceledError(job.ID)
+	}
+	return r
+}
 
 // Guard fails with ErrLost where the job is no longer this attempt's. It is
 // the first statement of every transaction that a handler writes.
