@@ -90,7 +90,7 @@ type backup struct {
 	next           int64 // first leaf that isn't planned yet
 	done           int64 // bytes whose leaves are in the map
 	checkpointed   time.Time
-	checkpointSize int64 // bytes stored then
+	checkpointSize int64 // bytes sealed then
 	reported       time.Time
 	warned         bool
 }
@@ -224,10 +224,10 @@ func (b *backup) start(ctx context.Context) error {
 	n := b.s.v.cfg.Workers
 	b.packer = newPacker(b.s, n)
 	b.pages = newPageWriter(b.s, b.tree)
-	b.checkpointed, b.checkpointSize = b.s.v.cfg.Now(), b.s.stored.Load()
+	b.checkpointed, b.checkpointSize = b.s.v.cfg.Now(), b.s.sealed.Load()
 	m := method(b.req.Compression, b.parent != nil)
 	var err error
-	if b.sealer, err = newSealer(m); err != nil {
+	if b.sealer, err = newSealer(b.s, m); err != nil {
 		return err
 	}
 	workers := make([]*worker, n)

@@ -15,7 +15,7 @@ import (
 // due reports whether it is time for a checkpoint.
 func (b *backup) due() bool {
 	c := &b.s.v.cfg
-	return b.s.stored.Load()-b.checkpointSize >= c.CheckpointBytes || c.Now().Sub(b.checkpointed) >= c.CheckpointEvery
+	return b.s.sealed.Load()-b.checkpointSize >= c.CheckpointBytes || c.Now().Sub(b.checkpointed) >= c.CheckpointEvery
 }
 
 // checkpoint makes all leaves below b.next durable and says so to the fence.
@@ -35,7 +35,7 @@ func (b *backup) checkpoint(ctx context.Context) error {
 	if err := b.s.v.cfg.Fence.Checkpoint(ctx, b.req.Session, c); err != nil {
 		return fmt.Errorf("record checkpoint: %w", err)
 	}
-	b.checkpointed, b.checkpointSize = b.s.v.cfg.Now(), b.s.stored.Load()
+	b.checkpointed, b.checkpointSize = b.s.v.cfg.Now(), b.s.sealed.Load()
 	return nil
 }
 

@@ -25,7 +25,7 @@ type taken struct {
 	data  []byte
 }
 
-const modelSize = 20 << 20 // at most; five leaves
+const modelSize = 10 << 20 // at most; three leaves
 
 func (m *machine) rangeIn(t *rapid.T) (from, to int) {
 	if len(m.data) == 0 {

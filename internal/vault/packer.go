@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"holdfast/internal/vault/compress"
 	"holdfast/internal/vault/format"
@@ -60,15 +61,17 @@ type sealer struct {
 	enc    *compress.Encoder
 	packed []byte
 	sealed []byte
+	count  *atomic.Int64 // of sealed bytes
 }
 
-func newSealer(m compress.Method) (*sealer, error) {
+func newSealer(s *session, m compress.Method) (*sealer, error) {
 	enc, err := compress.NewEncoder(m)
 	if err != nil {
 		return nil, err
 	}
 	return &sealer{
 		enc: enc, packed: make([]byte, compress.MaxEncoded()), sealed: make([]byte, 0, format.MaxSealedGroup),
+		count: &s.sealed,
 	}, nil
 }
 
@@ -174,6 +177,7 @@ func (c *slot) seal(w *sealer) {
 	data, codec := w.enc.Encode(w.packed, c.pending)
 	number := uint64(c.number)*format.ContainerGroups + uint64(len(c.groups))
 	w.sealed = c.pack.groups.Seal(w.sealed[:0], data, sealing.GroupPart, number)
+	w.count.Add(int64(len(w.sealed)))
 	c.pack.mu.Lock()
 	offset := c.pack.body.size
 	c.pack.body.Write(w.sealed)

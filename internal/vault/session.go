@@ -33,6 +33,7 @@ type session struct {
 	uploads uploads
 
 	bytesRead, bytesNew, stored, objects atomic.Int64
+	sealed                               atomic.Int64 // bytes of groups in this attempt, put or not
 
 	mu       sync.Mutex
 	own      map[ID]*[format.PackContainers]*pack.Container // full containers of packs that aren't durable yet

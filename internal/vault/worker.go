@@ -39,7 +39,7 @@ type location struct {
 }
 
 func newWorker(s *session, p *packer, src Source, m compress.Method) (*worker, error) {
-	sealer, err := newSealer(m)
+	sealer, err := newSealer(s, m)
 	if err != nil {
 		return nil, err
 	}

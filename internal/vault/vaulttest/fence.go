@@ -24,6 +24,7 @@ type Fence struct {
 	segments []vault.SegmentRef
 	calls    int
 	fail     map[int]error
+	commit   error
 	next     uint64
 }
 
@@ -83,6 +84,13 @@ func (f *Fence) Fail(n int, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.fail[f.calls+n] = err
+}
+
+// FailCommit makes the next Commit return an error instead of having any effect.
+func (f *Fence) FailCommit(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.commit = err
 }
 
 // Place moves a pack, or with an empty Object forgets it.
@@ -168,6 +176,9 @@ func (f *Fence) Commit(_ context.Context, s vault.SessionRef, c vault.Commit) er
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	e, err := f.enter(s)
+	if err == nil {
+		err, f.commit = f.commit, nil
+	}
 	if err != nil {
 		return err
 	}
