@@ -1,0 +1,134 @@
+package hooks_test
+
+import (
+	"encoding/binary"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"holdfast/internal/vault/format"
+	"holdfast/internal/vault/hooks"
+)
+
+// hooked returns n digests that are hooks, counted from first.
+func hooked(first, n int) []format.Digest {
+	rng := rand.New(rand.NewPCG(uint64(first), 7))
+	out := make([]format.Digest, n)
+	for i := range out {
+		binary.LittleEndian.PutUint64(out[i][:], rng.Uint64()<<hooks.Sampling)
+		out[i][19] = 1
+	}
+	return out
+}
+
+func TestDelta(t *testing.T) {
+	d := hooks.NewDelta()
+	places := map[uint64]hooks.Place{}
+	for c := range 40 {
+		p := hooks.Place{Pack: format.ID{byte(c / 8)}, Generation: 1, Container: uint8(c % 8)}
+		digests := hooked(c, 32)
+		for i := range digests {
+			places[hooks.Tag(&digests[i])] = p
+		}
+		digests = append(digests, format.Digest{1}, format.Digest{}) // neither is a hook
+		d.Add(p, digests)
+	}
+	check := func(what string, lookup func(uint64) (hooks.Place, bool)) {
+		t.Helper()
+		for tag, want := range places {
+			if got, ok := lookup(tag); !ok || got != want {
+				t.Fatalf("%s: %x is in %+v, not %+v", what, tag, got, want)
+			}
+		}
+		if p, ok := lookup(hooks.Tag(&format.Digest{0, 1, 2, 3})); ok {
+			t.Errorf("%s: found an unknown tag in %+v", what, p)
+		}
+	}
+	check("delta", d.Lookup)
+	s := d.Segment()
+	parsed, err := hooks.ParseSegment(s.Append(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(s, parsed); diff != "" {
+		t.Fatal(diff)
+	}
+	x := hooks.NewIndex(1 << 30)
+	vault := format.ID{1}
+	x.Add(vault, "a", parsed)
+	x.Add(vault, "a", parsed)
+	check("index", x.View(vault).Lookup)
+	if !x.Has(vault, "a") || x.Has(vault, "b") || x.Has(format.ID{2}, "a") {
+		t.Error("Has is wrong")
+	}
+	if _, ok := x.View(format.ID{2}).Lookup(s.Hooks[0].Tag); ok {
+		t.Error("a hook was found in another vault")
+	}
+}
+
+func TestIndexKeepsToItsBudget(t *testing.T) {
+	const budget = 600 << 10
+	x := hooks.NewIndex(budget)
+	vault := format.ID{1}
+	var last *hooks.Segment
+	for n := range 12 {
+		d := hooks.NewDelta()
+		for c := range 100 {
+			d.Add(hooks.Place{Pack: format.ID{byte(n), byte(c)}, Generation: 1}, hooked(n*1000+c, 32))
+		}
+		last = d.Segment()
+		x.Add(vault, string(rune('a'+n)), last)
+		if x.Bytes() > budget {
+			t.Fatalf("%d bytes after %d segments", x.Bytes(), n+1)
+		}
+	}
+	found := 0
+	view := x.View(vault)
+	for _, h := range last.Hooks {
+		if _, ok := view.Lookup(h.Tag); ok {
+			found++
+		}
+	}
+	if found < len(last.Hooks)/8 {
+		t.Errorf("%d of the newest segment's %d hooks are left", found, len(last.Hooks))
+	}
+	// A vault that was used later pushes out one that was used earlier.
+	for n := range 3 {
+		x.Add(format.ID{2}, string(rune('a'+n)), last)
+	}
+	if x.Bytes() > budget {
+		t.Errorf("%d bytes with two vaults", x.Bytes())
+	}
+	if _, ok := x.View(format.ID{2}).Lookup(last.Hooks[0].Tag); !ok {
+		t.Error("the vault in use lost its hooks first")
+	}
+}
+
+func FuzzSegment(f *testing.F) {
+	d := hooks.NewDelta()
+	d.Add(hooks.Place{Pack: format.ID{1}, Generation: 1, Container: 3}, hooked(1, 5))
+	f.Add(d.Segment().Append(nil))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		s, err := hooks.ParseSegment(b)
+		if err == nil && string(s.Append(nil)) != string(b) {
+			t.Error("the segment isn't what it was")
+		}
+	})
+}
+
+func BenchmarkLookup(b *testing.B) {
+	d := hooks.NewDelta()
+	for c := range 10000 {
+		d.Add(hooks.Place{Pack: format.ID{byte(c), byte(c >> 8)}}, hooked(c, 32))
+	}
+	x := hooks.NewIndex(1 << 30)
+	x.Add(format.ID{1}, "a", d.Segment())
+	view := x.View(format.ID{1})
+	tag := uint64(0)
+	for b.Loop() {
+		tag += 0x9e3779b97f4a00
+		view.Lookup(tag & (1<<48 - 1))
+	}
+	b.ReportMetric(float64(x.Bytes())/320000, "bytes/hook")
+}
