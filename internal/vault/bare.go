@@ -89,9 +89,14 @@ func OpenBare(ctx context.Context, store blob.Store, open OpenKeys) (*Bare, erro
 
 func openBareVault(ctx context.Context, store blob.Store, open OpenKeys, id ID) *bareVault {
 	v := &bareVault{id: id, store: store, asked: map[ID]bool{}}
-	if v.keys, v.err = open(ctx, id); v.err == nil {
-		v.names, v.err = naming.New(v.keys)
+	if v.keys, v.err = open(ctx, id); v.err != nil {
+		return v
 	}
+	if v.keys.ID() != id {
+		v.err = fmt.Errorf("the keys are of vault %s", ID(v.keys.ID()))
+		return v
+	}
+	v.names, v.err = naming.New(v.keys)
 	return v
 }
 

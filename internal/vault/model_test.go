@@ -25,7 +25,7 @@ type taken struct {
 	data  []byte
 }
 
-const modelSize = 10 << 20 // at most; three leaves
+const modelSize = 6 << 20 // at most; two leaves
 
 func (m *machine) rangeIn(t *rapid.T) (from, to int) {
 	if len(m.data) == 0 {

@@ -24,7 +24,7 @@ func TestResume(t *testing.T) {
 	rng := newRand(3)
 	first := make([]byte, 9<<20)
 	fill(rng, first[:6<<20])
-	second := append(bytes.Clone(first), make([]byte, 23<<20)...)
+	second := append(bytes.Clone(first), make([]byte, 15<<20)...)
 	fill(rng, second[3<<20:4<<20])
 	for off := 10 << 20; off < len(second); off += 2 << 20 {
 		fill(rng, second[off:off+1<<20])
