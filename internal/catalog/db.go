@@ -106,7 +106,7 @@ func (db *DB) once(ctx context.Context, pool *sql.DB, opts *sql.TxOptions, fn fu
 	if err != nil {
 		return fmt.Errorf("begin a transaction: %w", err)
 	}
-	defer stx.Rollback() //nolint:errcheck // of no effect after the commit
+	defer stx.Rollback() // of no effect after the commit
 	tx := &Tx{
 		tx: stx, postgres: db.postgres, locks: db.postgres && !opts.ReadOnly,
 		now: db.clock.Now().UTC().Truncate(time.Microsecond),

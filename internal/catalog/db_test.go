@@ -23,9 +23,11 @@ var start = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
 
-// eachConfig runs a test with the address of an empty database of each kind.
+// eachConfig runs a test with the address of an empty database of each kind,
+// beside other tests.
 func eachConfig(t *testing.T, f func(*testing.T, catalog.Config)) {
 	t.Helper()
+	t.Parallel()
 	cfg := catalog.Config{Clock: clock.NewFake(start), Log: slog.New(slog.NewTextHandler(io.Discard, nil))}
 	t.Run("sqlite", func(t *testing.T) {
 		cfg := cfg

@@ -40,8 +40,16 @@ const packColumns = "pack_id, generation, kind, object, pack_at, pack_len, dir_a
 
 func (p *Pack) cells() []any {
 	return []any{
-		Cell{&p.ID}, Cell{&p.Generation}, Cell{&p.Kind}, Cell{&p.Object}, Cell{&p.Offset}, Cell{&p.Length},
-		Cell{&p.DirOffset}, Cell{&p.DirObject}, Cell{&p.DirAt}, Cell{&p.Live},
+		Cell{&p.ID},
+		Cell{&p.Generation},
+		Cell{&p.Kind},
+		Cell{&p.Object},
+		Cell{&p.Offset},
+		Cell{&p.Length},
+		Cell{&p.DirOffset},
+		Cell{&p.DirObject},
+		Cell{&p.DirAt},
+		Cell{&p.Live},
 	}
 }
 

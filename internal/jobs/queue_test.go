@@ -32,9 +32,10 @@ type world struct {
 	dir   string
 }
 
-// eachDB runs a test on both databases.
+// eachDB runs a test on both databases, beside other tests.
 func eachDB(t *testing.T, f func(t *testing.T, w *world)) {
 	t.Helper()
+	t.Parallel()
 	run := func(cfg catalog.Config, w *world, t *testing.T) {
 		w.clock = clock.NewFake(start)
 		cfg.Clock, cfg.Log = w.clock, slog.New(slog.NewTextHandler(io.Discard, nil))

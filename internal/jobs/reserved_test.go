@@ -110,3 +110,15 @@ func TestReservationEndsWithItsWorker(t *testing.T) {
 		}
 	})
 }
+
+func TestReservedJobIsCancelled(t *testing.T) {
+	eachDB(t, func(t *testing.T, w *world) {
+		q := w.queue(t, nil)
+		mine := reserve(t, w, q, jobs.New{Kind: "k", Lane: "l"})
+		w.update(t, func(ctx context.Context, tx *catalog.Tx) error { return jobs.Cancel(ctx, tx, mine.ID) })
+		f := &failing{}
+		if j, err := q.RunReserved(t.Context(), mine.ID, f.handlers()); err != nil || j.State != jobs.Failed || len(f.causes) != 1 {
+			t.Errorf("%+v, %v", j, err)
+		}
+	})
+}
