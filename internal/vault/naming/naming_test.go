@@ -1,6 +1,8 @@
 package naming_test
 
 import (
+	"bytes"
+	"encoding/hex"
 	"testing"
 
 	"holdfast/internal/vault/format"
@@ -44,5 +46,46 @@ func BenchmarkIsZero(b *testing.B) {
 	b.SetBytes(format.BlockSize)
 	for b.Loop() {
 		_ = naming.IsZero(block)
+	}
+}
+
+// TestKnownAnswers fixes the hashes by which blocks are known, for good.
+func TestKnownAnswers(t *testing.T) {
+	s, err := naming.New(keys{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := s.Hasher()
+	block := bytes.Repeat([]byte("holdfast"), format.BlockSize/8)
+	digest := h.Block(block)
+	var leaf [format.LeafBlocks]format.Digest
+	leaf[3] = digest
+	for _, c := range []struct {
+		what, want string
+		got        []byte
+	}{
+		{"block", "3b454ca111a0079162528d00dda5b151da225272", digest[:]},
+		{"leaf", "7cd9639a509ebd9b7cb4be8819d418276eabbdc3a5e544a34fd2680efbcc0a1c", sum(h.Leaf(&leaf))},
+		{"page", "172b120fa020cf7b75960fd9483e48279bac580e177fd08a166fcf05e2ef5a53", sum(h.Page(block))},
+	} {
+		if got := hex.EncodeToString(c.got); got != c.want {
+			t.Errorf("%s: %s", c.what, got)
+		}
+	}
+}
+
+func sum(b [32]byte) []byte { return b[:] }
+
+func TestIsZero(t *testing.T) {
+	block := make([]byte, format.BlockSize)
+	if !naming.IsZero(block) {
+		t.Error("a block of zeros is none")
+	}
+	for _, at := range []int{0, 1, 2047, 4095} {
+		block[at] = 1
+		if naming.IsZero(block) {
+			t.Errorf("byte %d is not seen", at)
+		}
+		block[at] = 0
 	}
 }
