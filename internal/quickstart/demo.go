@@ -102,7 +102,7 @@ func (r *run) tell(ctx context.Context) error {
 }
 
 func (r *run) createVolume(ctx context.Context, st *step) (string, error) {
-	id, err := r.Client.newVolume(ctx, volumeName, r.Content.Size()/backup.GiB, st.status)
+	id, err := r.Client.newVolume(ctx, volumeName, (r.Content.Size()+backup.GiB-1)/backup.GiB, st.status)
 	if err != nil {
 		return "", err
 	}

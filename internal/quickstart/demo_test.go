@@ -27,7 +27,7 @@ func demonstrate(t *testing.T, c *cloud, out *bytes.Buffer) (quickstart.Result, 
 	defer client.Close()
 	return quickstart.Demo{
 		Client: client, Local: c, Out: out, Clock: clock.NewFake(time.Unix(1000, 0)),
-		Content: quickstart.NewContent(quickstart.Plan{Seed: 1, Size: 1 << 30, Data: 40 << 20}),
+		Content: quickstart.NewContent(small(1)),
 	}.Run(t.Context())
 }
 
@@ -41,11 +41,11 @@ func TestDemonstrationTellsEachStep(t *testing.T) {
 	golden(t, "steps.txt", out.Bytes())
 	stats := &backup.Stats{Read: 3 << 20, New: 2 << 20, Stored: 1 << 20}
 	want := quickstart.Result{VolumeID: "volume-1", BackupID: "backup-3", Rows: []quickstart.Row{
-		{What: "backup 1, full", Size: 1 << 30, Stats: stats},
-		{What: "backup 2, incremental", Size: 1 << 30, Stats: stats},
-		{What: "restore of backup 1", Size: 1 << 30, Outcome: "identical"},
-		{What: "restore of backup 2", Size: 1 << 30, Outcome: "identical"},
-		{What: "restore of backup 2, alone", Size: 1 << 30, Outcome: "identical"},
+		{What: "backup 1, full", Size: fakeGiB, Stats: stats},
+		{What: "backup 2, incremental", Size: fakeGiB, Stats: stats},
+		{What: "restore of backup 1", Size: fakeGiB, Outcome: "identical"},
+		{What: "restore of backup 2", Size: fakeGiB, Outcome: "identical"},
+		{What: "restore of backup 2, alone", Size: fakeGiB, Outcome: "identical"},
 	}}
 	if d := cmp.Diff(want, result); d != "" {
 		t.Errorf("result (-want +got):\n%s", d)
@@ -69,7 +69,7 @@ func TestDemonstrationTellsEachStep(t *testing.T) {
 // A single wrong byte in a restored volume ends the demonstration with an
 // error that says where it is, and the volume stays to be looked at.
 func TestDemonstrationFailsOnOneWrongByte(t *testing.T) {
-	const at = 512<<20 + 77
+	const at = 33<<20 + 77
 	c := newCloud(t)
 	c.damage = func(path string) { flip(t, path, at) }
 	var out bytes.Buffer
@@ -136,7 +136,7 @@ func TestCompareReadsEveryByte(t *testing.T) {
 // The range that was zeroed between the backups must come back as zeros: a
 // restore that leaves the older bytes there is found out.
 func TestDemonstrationFindsZeroedDataThatComesBack(t *testing.T) {
-	content := quickstart.NewContent(quickstart.Plan{Seed: 1, Size: 1 << 30, Data: 40 << 20})
+	content := quickstart.NewContent(small(1))
 	var zeroed quickstart.Change
 	for _, ch := range content.Changes() {
 		if ch.Zeroes() {
@@ -197,7 +197,7 @@ func TestWaitingEndsWithTheContext(t *testing.T) {
 	c.mu.Unlock()
 	demo := quickstart.Demo{
 		Client: client, Local: c, Out: &bytes.Buffer{}, Clock: clock.Real{},
-		Content: quickstart.NewContent(quickstart.Plan{Seed: 1, Size: 1 << 30, Data: 1 << 20}),
+		Content: quickstart.NewContent(small(1)),
 	}
 	ended := make(chan error)
 	go func() {

@@ -37,6 +37,7 @@ type cloud struct {
 const (
 	fakeToken   = "the token"
 	fakeProject = "0123456789abcdef0123456789abcdef"
+	fakeGiB     = 64 << 20 // enough to show what is to be shown
 )
 
 func newCloud(t *testing.T) *cloud {
@@ -91,7 +92,7 @@ func (c *cloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 				return err
 			}
 			defer f.Close()
-			return f.Truncate(int64(body["volume"]["size"].(float64)) << 30)
+			return f.Truncate(int64(body["volume"]["size"].(float64)) * fakeGiB)
 		})
 	case r.Method == http.MethodPost && path == "/backups":
 		source := filepath.Join(c.dir, "volumes", body["backup"]["volume_id"].(string))
