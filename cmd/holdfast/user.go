@@ -17,7 +17,7 @@ import (
 const maxPassword = 1024
 
 func newUser() *cobra.Command {
-	return group(&cobra.Command{Use: "user", Short: "Look after the embedded identity's users"}, newUserPassword())
+	return group(&cobra.Command{Use: "user", Short: "Look after the embedded identity's users"}, newUserPassword(), newUserHash())
 }
 
 func newUserPassword() *cobra.Command {
@@ -56,6 +56,28 @@ func newUserPassword() *cobra.Command {
 	p.addData(cmd)
 	cmd.Flags().BoolVar(&stdin, "stdin", false, "read the new password from standard input (one line)")
 	return cmd
+}
+
+func newUserHash() *cobra.Command {
+	return &cobra.Command{
+		Use:   "hash",
+		Short: "Print the hash of a password for the configuration",
+		Long: "Read a password from standard input (one line) and print its hash, as password_hash\n" +
+			"in the configuration takes it.",
+		Args: cobra.NoArgs,
+		RunE: action(func(cmd *cobra.Command, _ []string) error {
+			password, err := readPassword(cmd.InOrStdin())
+			if err != nil {
+				return err
+			}
+			hash, err := app.HashPassword(cmd.Context(), password)
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintln(cmd.OutOrStdout(), hash)
+			return err
+		}),
+	}
 }
 
 // readPassword reads one line.

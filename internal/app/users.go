@@ -101,6 +101,12 @@ func SetPassword(ctx context.Context, cfg config.Config, log *slog.Logger, user,
 	return err
 }
 
+// HashPassword returns a password's hash for the configuration's
+// password_hash.
+func HashPassword(ctx context.Context, password string) (string, error) {
+	return identity.HashPassword(ctx, rand.Reader, password)
+}
+
 // ExportKey writes the master key, in the form of its file, for safe keeping.
 func ExportKey(cfg config.Config, w io.Writer) error {
 	m, err := keyring.Load(cfg.MasterKeyFile)

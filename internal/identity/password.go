@@ -41,8 +41,8 @@ type phc struct {
 func parsePHC(text string) (phc, error) {
 	rest, ok := strings.CutPrefix(text, argonPrefix)
 	if !ok {
-		return phc{}, fmt.Errorf("password hash must begin with %s (argon2 SALT -id -e -k %d -t %d -p %d)",
-			argonPrefix, argonMemory, argonTime, argonThreads)
+		return phc{}, fmt.Errorf("password hash must begin with %s: \"holdfast user hash\" makes one",
+			argonPrefix)
 	}
 	saltText, keyText, _ := strings.Cut(rest, "$")
 	salt, err1 := base64.RawStdEncoding.Strict().DecodeString(saltText)
@@ -63,6 +63,12 @@ func parsePHC(text string) (phc, error) {
 func CheckHash(text string) error {
 	_, err := parsePHC(text)
 	return err
+}
+
+// HashPassword returns a password's hash as the configuration takes it, with a
+// salt read from rand.
+func HashPassword(ctx context.Context, rand io.Reader, password string) (string, error) {
+	return newHasher(rand).hash(ctx, password)
 }
 
 const (
