@@ -34,7 +34,10 @@ func (s *Service) CreateBackup(ctx context.Context, c backup.Caller, n NewBackup
 		}
 		b.VolumeName, b.VolumeDesc, b.VolumeMetadata, b.VolumeBootable = v.Name, v.Description, v.Metadata, v.Bootable
 		b.SizeGiB, b.Bytes = v.SizeGiB, v.SizeGiB*backup.GiB
-		job := jobs.New{ProjectID: b.ProjectID, Subject: b.ID, Payload: BackupWork{BackupID: b.ID}}
+		job := jobs.New{
+			ProjectID: b.ProjectID, Subject: b.ID,
+			Payload: BackupWork{BackupID: b.ID, VolumeID: v.ID, SnapshotID: n.SnapshotID},
+		}
 		if n.SnapshotID != "" {
 			job.Kind, job.Lane = JobBackupStore, vaultLane(v.ID)
 			err = s.sourceSnapshot(ctx, tx, c, v, &b)
@@ -105,15 +108,24 @@ func (s *Service) continueParent(ctx context.Context, tx *catalog.Tx, b *backup.
 	if b.SnapshotID != "" {
 		before = b.DataTimestamp
 	}
-	parent, ok, err := tx.LatestBackup(ctx, b.ProjectID, b.VolumeID, before)
-	if err != nil {
-		return err
+	for {
+		parent, ok, err := tx.LatestBackup(ctx, b.ProjectID, b.VolumeID, before)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			return invalid(backup.NoParent, "there is no backup that an incremental one could continue", nil)
+		}
+		// Its lock decides between this request and one that deletes it.
+		held, err := tx.Backup(ctx, parent.ID)
+		if err == nil && held.Status == backup.Available {
+			b.ParentID = parent.ID
+			return nil
+		}
+		if err != nil && backup.KindOf(err) != backup.NotFound {
+			return err
+		}
 	}
-	if !ok {
-		return invalid(backup.NoParent, "there is no backup that an incremental one could continue", nil)
-	}
-	b.ParentID = parent.ID
-	return nil
 }
 
 // moved makes a lost compare-and-set a conflict that the caller may retry.
@@ -192,8 +204,8 @@ func (s *Service) DeleteBackup(ctx context.Context, c backup.Caller, id string, 
 			return conflict(backup.BackupNotDeletable, "backup "+id+" is "+string(b.Status),
 				map[string]string{"id": id, "status": string(b.Status)})
 		}
-		if b.HasDependents && s.cfg.RefuseDeleteWithDependents {
-			return conflict(backup.BackupHasDependents, "other backups continue backup "+id, map[string]string{"id": id})
+		if err := s.refuseDependents(ctx, tx, id); err != nil {
+			return err
 		}
 		if b.Status == backup.Deleting {
 			return nil
@@ -212,6 +224,19 @@ func (s *Service) DeleteBackup(ctx context.Context, c backup.Caller, id string, 
 			Kind: JobBackupDelete, ProjectID: b.ProjectID, Lane: lane, Subject: id, Payload: BackupWork{BackupID: id},
 		})
 	})
+}
+
+// refuseDependents fails where a backup that others continue may not be
+// deleted. The backup is locked already, so nothing can begin to continue it.
+func (s *Service) refuseDependents(ctx context.Context, tx *catalog.Tx, id string) error {
+	if !s.cfg.RefuseDeleteWithDependents {
+		return nil
+	}
+	b, err := tx.Backup(ctx, id) // anew: the read that waited for the lock saw what was before
+	if err == nil && b.HasDependents {
+		err = conflict(backup.BackupHasDependents, "other backups continue backup "+id, map[string]string{"id": id})
+	}
+	return err
 }
 
 // ResetBackup sets a backup's status to available or error by hand, and

@@ -24,13 +24,20 @@ func (s *Service) RestoreBackup(ctx context.Context, c backup.Caller, id string,
 	}
 	var v backup.Volume
 	err := s.db.Update(ctx, func(tx *catalog.Tx) error {
+		var target backup.Volume
+		var missing error
+		if r.VolumeID != "" { // volumes are locked before backups, here as elsewhere
+			target, missing = s.volume(ctx, tx, c, r.VolumeID)
+		}
 		b, err := s.backup(ctx, tx, c, id)
 		if err != nil {
 			return err
 		}
-		if r.VolumeID != "" {
-			v, err = s.restoreOver(ctx, tx, c, b, r.VolumeID)
-			return err
+		if missing != nil {
+			return missing
+		}
+		if v = target; r.VolumeID != "" {
+			return s.restoreOver(ctx, tx, c, b, v)
 		}
 		typ, err := s.volumeType("")
 		if err != nil {
@@ -72,27 +79,23 @@ func restorable(b backup.Backup) error {
 		map[string]string{"id": b.ID, "status": string(b.Status)})
 }
 
-func (s *Service) restoreOver(ctx context.Context, tx *catalog.Tx, c backup.Caller, b backup.Backup, id string) (backup.Volume, error) {
-	v, err := s.volume(ctx, tx, c, id)
-	if err != nil {
-		return v, err
-	}
+func (s *Service) restoreOver(ctx context.Context, tx *catalog.Tx, c backup.Caller, b backup.Backup, v backup.Volume) error {
 	if err := restorable(b); err != nil {
-		return v, err
+		return err
 	}
 	if v.Status != backup.Available {
-		return v, conflict(backup.RestoreTargetNotReady, "volume "+id+" is "+string(v.Status),
-			map[string]string{"id": id, "status": string(v.Status)})
+		return conflict(backup.RestoreTargetNotReady, "volume "+v.ID+" is "+string(v.Status),
+			map[string]string{"id": v.ID, "status": string(v.Status)})
 	}
 	if v.SizeGiB < b.SizeGiB {
-		return v, invalid(backup.RestoreTargetTooSmall,
+		return invalid(backup.RestoreTargetTooSmall,
 			fmt.Sprintf("volume of %d GiB is too small for a backup of %d GiB", v.SizeGiB, b.SizeGiB),
 			map[string]string{"size": strconv.FormatInt(v.SizeGiB, 10), "backup_size": strconv.FormatInt(b.SizeGiB, 10)})
 	}
-	if err := moved(tx.MoveVolume(ctx, id, []backup.Status{backup.Available}, backup.RestoringBackup)); err != nil {
-		return v, err
+	if err := moved(tx.MoveVolume(ctx, v.ID, []backup.Status{backup.Available}, backup.RestoringBackup)); err != nil {
+		return err
 	}
-	return v, s.startRestore(ctx, tx, c, b, RestoreWork{BackupID: b.ID, VolumeID: id})
+	return s.startRestore(ctx, tx, c, b, RestoreWork{BackupID: b.ID, VolumeID: v.ID})
 }
 
 func (s *Service) startRestore(ctx context.Context, tx *catalog.Tx, c backup.Caller, b backup.Backup, w RestoreWork) error {

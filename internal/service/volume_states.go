@@ -3,6 +3,7 @@ package service
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 
@@ -53,7 +54,7 @@ func (s *Service) DeleteVolume(ctx context.Context, c backup.Caller, id string, 
 			return busyVolume(v, "deleted")
 		}
 		snaps, err := tx.Snapshots(ctx, catalog.Query{
-			Filters: []catalog.Filter{{Field: "volume_id", Values: []string{id}}}, Limit: maxSnapshots,
+			Filters: []catalog.Filter{{Field: "volume_id", Values: []string{id}}}, Limit: math.MaxInt32,
 		})
 		if err != nil {
 			return err
@@ -70,7 +71,7 @@ func (s *Service) DeleteVolume(ctx context.Context, c backup.Caller, id string, 
 			}
 		}
 		if d.Force {
-			if err := cancelJobs(ctx, tx, id); err != nil {
+			if err := cancelVolumeJobs(ctx, tx, id); err != nil {
 				return err
 			}
 		}
@@ -84,8 +85,22 @@ func (s *Service) DeleteVolume(ctx context.Context, c backup.Caller, id string, 
 	})
 }
 
-// A volume with more snapshots than this is deleted in several requests.
-const maxSnapshots = 1000
+// cancelVolumeJobs asks what writes a volume to stop.
+func cancelVolumeJobs(ctx context.Context, tx *catalog.Tx, id string) error {
+	restores, err := tx.Backups(ctx, catalog.Query{Limit: math.MaxInt32, Filters: []catalog.Filter{
+		{Field: "restore_volume_id", Values: []string{id}},
+		{Field: "status", Values: []string{string(backup.Restoring)}},
+	}})
+	if err != nil {
+		return err
+	}
+	for _, b := range restores {
+		if err := cancelJobs(ctx, tx, b.ID); err != nil {
+			return err
+		}
+	}
+	return cancelJobs(ctx, tx, id)
+}
 
 // cancelJobs asks what works on a resource to stop.
 func cancelJobs(ctx context.Context, tx *catalog.Tx, subject string) error {
@@ -122,12 +137,17 @@ func (s *Service) ExtendVolume(ctx context.Context, c backup.Caller, id string, 
 		if err := s.reserve(ctx, tx, v.ProjectID, demand{gigabytes: size - v.SizeGiB, volumeSize: size}); err != nil {
 			return err
 		}
-		if _, err := tx.MoveVolume(ctx, id, []backup.Status{v.Status}, backup.Extending); err != nil {
+		before := v.SizeGiB
+		v.SizeGiB = size // from now on, so that nobody else is given the room
+		if err := tx.UpdateVolume(ctx, v); err != nil {
+			return err
+		}
+		if err := moved(tx.MoveVolume(ctx, id, []backup.Status{v.Status}, backup.Extending)); err != nil {
 			return err
 		}
 		return s.enqueue(ctx, tx, c, jobs.New{
 			Kind: JobVolumeExtend, ProjectID: v.ProjectID, Lane: volumeLane(id), Subject: id,
-			Payload: VolumeWork{VolumeID: id, Bytes: size * backup.GiB},
+			Payload: VolumeWork{VolumeID: id, Bytes: size * backup.GiB, Before: before * backup.GiB},
 		})
 	})
 }

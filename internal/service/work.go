@@ -5,6 +5,7 @@ const (
 	JobVolumeCreate   = "volume.create"   // subject: volume
 	JobVolumeDelete   = "volume.delete"   // subject: volume
 	JobVolumeExtend   = "volume.extend"   // subject: volume
+	JobVolumeTidy     = "volume.tidy"     // subject: volume; removes captured instants that nothing needs
 	JobSnapshotCreate = "snapshot.create" // subject: snapshot
 	JobSnapshotDelete = "snapshot.delete" // subject: snapshot
 	JobBackupCapture  = "backup.capture"  // subject: backup; fixes the instant
@@ -21,6 +22,7 @@ type VolumeWork struct {
 	SnapshotID     string `json:"snapshot_id,omitempty"`      // create from it
 	SourceVolumeID string `json:"source_volume_id,omitempty"` // create from it
 	Bytes          int64  `json:"bytes"`                      // size to create or to grow to
+	Before         int64  `json:"before,omitempty"`           // size to grow from
 }
 
 // SnapshotWork is the payload of a snapshot's jobs.
@@ -30,11 +32,18 @@ type SnapshotWork struct {
 }
 
 // BackupWork is the payload of a backup's jobs. The worker reads all else
-// from the backup's row.
+// from the backup's row; what the end of the job has to give back is here,
+// since the row may be gone by then.
 type BackupWork struct {
-	BackupID string `json:"backup_id"`
-	Path     string `json:"path,omitempty"` // of a path job
+	BackupID   string `json:"backup_id"`
+	VolumeID   string `json:"volume_id,omitempty"`   // the source, of the inventory
+	SnapshotID string `json:"snapshot_id,omitempty"` // the source where it is not the volume as it is now
+	Path       string `json:"path,omitempty"`        // of a path job
 }
+
+// captures reports whether the job's source is an instant that is captured
+// for it.
+func (w BackupWork) captures() bool { return w.VolumeID != "" && w.SnapshotID == "" }
 
 // RestoreWork is the payload of a restore.
 type RestoreWork struct {

@@ -29,35 +29,31 @@ func (w *Worker) instantPath(volumeID, state string) (string, error) {
 	return w.Volumes.BasePath(volumeID, state)
 }
 
-// dropBase removes one captured instant. What stays behind after an error is
-// removed with the volume, or when the next backup of it ends.
-func (w *Worker) dropBase(ctx context.Context, volumeID, state string) {
-	if err := w.Volumes.DropBase(context.WithoutCancel(ctx), volumeID, state); err != nil {
-		w.Log.WarnContext(ctx, "captured instant not removed", "volume_id", volumeID, "error", err)
-	}
-}
-
-// dropBases removes all captured instants of a volume but keep, and but those
-// that an unfinished backup reads.
-func (w *Worker) dropBases(ctx context.Context, volumeID, keep string) error {
-	states, err := w.Volumes.Bases(volumeID)
+// dropBases removes the captured instants of a volume that nothing needs:
+// unfinished backups read theirs, and the newest one that is stored is what
+// the next backup is compared with, where keeping it costs nothing.
+func (w *Worker) dropBases(ctx context.Context, volumeID string) error {
+	keep, err := w.Volumes.Exists(volumeID)
 	if err != nil {
 		return err
 	}
-	var unfinished []backup.Backup
-	err = w.DB.View(ctx, func(tx *catalog.Tx) (err error) {
-		unfinished, err = tx.Backups(ctx, catalog.Query{Limit: len(states) + 1000, Filters: []catalog.Filter{
-			{Field: "volume_id", Values: []string{volumeID}},
-			{Field: "status", Values: []string{string(backup.Creating)}},
-		}})
+	states, err := w.Volumes.Bases(volumeID)
+	if err != nil || len(states) == 0 {
 		return err
+	}
+	needed := map[string]bool{}
+	err = w.DB.View(ctx, func(tx *catalog.Tx) error {
+		clear(needed)
+		if err := w.need(ctx, tx, needed, states, backup.Creating, len(states)); err != nil {
+			return err
+		}
+		if keep && w.Volumes.Instant() {
+			return w.need(ctx, tx, needed, states, backup.Available, 1)
+		}
+		return nil
 	})
 	if err != nil {
 		return err
-	}
-	needed := map[string]bool{keep: true}
-	for _, b := range unfinished {
-		needed[b.ID] = true
 	}
 	for _, state := range states {
 		if needed[state] {
@@ -68,4 +64,16 @@ func (w *Worker) dropBases(ctx context.Context, volumeID, keep string) error {
 		}
 	}
 	return nil
+}
+
+// need adds the newest of those backups among ids that have a status.
+func (w *Worker) need(ctx context.Context, tx *catalog.Tx, needed map[string]bool, ids []string, status backup.Status, limit int) error {
+	found, err := tx.Backups(ctx, catalog.Query{
+		Filters: []catalog.Filter{{Field: "id", Values: ids}, {Field: "status", Values: []string{string(status)}}},
+		Sort:    []catalog.Sort{{Field: "data_timestamp", Desc: true}}, Limit: limit,
+	})
+	for _, b := range found {
+		needed[b.ID] = true
+	}
+	return err
 }

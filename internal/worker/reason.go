@@ -33,7 +33,8 @@ func classify(err error) error {
 	case errors.Is(err, blob.ErrNoSpace), errors.Is(err, volume.ErrNoSpace),
 		errors.As(err, &source), errors.As(err, &target), errors.As(err, &copied),
 		errors.Is(err, keyring.ErrMissing), errors.Is(err, keyring.ErrWrongKey),
-		errors.Is(err, volume.ErrNotFound):
+		errors.Is(err, volume.ErrNotFound), errors.Is(err, volume.ErrInvalid), errors.Is(err, volume.ErrExists),
+		errors.Is(err, volume.ErrTooSmall), errors.Is(err, vault.ErrTooSmall):
 		return err
 	default:
 		return &backup.Error{Kind: backup.Unavailable, Message: err.Error(), Err: err}
@@ -70,8 +71,10 @@ func reason(err error) string {
 		return "Stored data is damaged: object " + corrupt.Object + "."
 	case errors.Is(err, volume.ErrNotFound):
 		return "The volume's data was not found on this host."
-	default:
+	case backup.KindOf(err) == backup.Unavailable:
 		return "The backup store or the database could not be reached. Ask the operator, with this backup's id."
+	default:
+		return "The service failed. Ask the operator, with this backup's id."
 	}
 }
 

@@ -111,10 +111,11 @@ func (w *Worker) pin(ctx context.Context, r *jobs.Run, id string) (b backup.Back
 		if rec, err = tx.BackupRecord(ctx, id); err != nil {
 			return err
 		}
-		if rec.Object == "" || b.Status == backup.Deleting || b.Status == backup.Deleted {
+		err = tx.Pin(ctx, id, r.Job.ID) // one that an earlier attempt pinned is there still
+		if rec.Object == "" || backup.KindOf(err) == backup.NotFound {
 			return backup.Errorf(backup.Canceled, "backup %s is %s", id, b.Status)
 		}
-		return tx.Pin(ctx, id, r.Job.ID)
+		return err
 	})
 	return b, rec, err
 }

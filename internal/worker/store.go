@@ -50,7 +50,7 @@ func (w *Worker) store(ctx context.Context, r *jobs.Run, p service.BackupWork) e
 		return err
 	}
 	ref := vault.SessionRef{Vault: id, Session: session, Token: r.Job.Attempt}
-	f := &fence{db: w.DB, run: r, backup: b.ID, commit: w.committer(b, id, src.state)}
+	f := &fence{db: w.DB, run: r, backup: b.ID, commit: w.committer(r.Job, p, b, id, src.state)}
 	v, err := w.Vaults.Open(ctx, id, f)
 	if err != nil {
 		return err
@@ -76,9 +76,6 @@ func (w *Worker) store(ctx context.Context, r *jobs.Run, p service.BackupWork) e
 	if res.MapLied {
 		w.Log.WarnContext(ctx, "the change map left out a change; everything was read", "backup_id", b.ID)
 	}
-	if src.state == b.ID {
-		w.retain(ctx, b)
-	}
 	return nil
 }
 
@@ -98,12 +95,14 @@ func (w *Worker) openSource(b backup.Backup, path string) (*source, error) {
 }
 
 // committer returns what the session's commit does to the backup.
-func (w *Worker) committer(b backup.Backup, id vault.ID, state string) func(context.Context, *catalog.Tx, vault.Commit) error {
+func (w *Worker) committer(
+	job jobs.Job, p service.BackupWork, b backup.Backup, id vault.ID, state string,
+) func(context.Context, *catalog.Tx, vault.Commit) error {
 	return func(ctx context.Context, tx *catalog.Tx, c vault.Commit) error {
 		b := b
 		b.Stats = backup.Stats{Read: c.Result.Read, New: c.Result.New, Stored: c.Result.Stored}
 		b.ObjectCount = c.Result.Objects
-		err := w.Service.BackupStored(ctx, tx, b, catalog.Record{
+		err := w.Service.BackupStored(ctx, tx, job, p, b, catalog.Record{
 			Vault: id, Object: c.Record.Object, Hash: c.Record.Hash, SourceState: state,
 		})
 		if err != nil {
@@ -175,18 +174,6 @@ func (w *Worker) changed(ctx context.Context, volumeID, before, after string) ([
 	return extents, ok && err == nil
 }
 
-// retain keeps the captured instant for the next backup to be compared with,
-// where that costs nothing, and drops the older ones.
-func (w *Worker) retain(ctx context.Context, b backup.Backup) {
-	keep := b.ID
-	if exists, err := w.Volumes.Exists(b.VolumeID); !w.Volumes.Instant() || (err == nil && !exists) {
-		keep = ""
-	}
-	if err := w.dropBases(ctx, b.VolumeID, keep); err != nil {
-		w.Log.WarnContext(ctx, "captured instants not removed", "volume_id", b.VolumeID, "error", err)
-	}
-}
-
 // extra is what a record keeps for rebuilding a backup's row.
 type extra struct {
 	User        string            `json:"user,omitempty"`
@@ -213,13 +200,6 @@ func recordInfo(b backup.Backup) (vault.Info, error) {
 
 // storeFailed gives the backup's session up for good.
 func (w *Worker) storeFailed(ctx context.Context, tx *catalog.Tx, job jobs.Job, p service.BackupWork, cause error) error {
-	b, err := tx.AnyBackup(ctx, p.BackupID)
-	if backup.KindOf(err) == backup.NotFound {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
 	session, err := sessionOf(job.ID)
 	if err != nil {
 		return err
@@ -227,11 +207,8 @@ func (w *Worker) storeFailed(ctx context.Context, tx *catalog.Tx, job jobs.Job, 
 	if err := tx.AbandonSession(ctx, session); err != nil {
 		return err
 	}
-	if err := w.releaseParent(ctx, tx, b.ID); err != nil {
+	if err := w.releaseParent(ctx, tx, p.BackupID); err != nil {
 		return err
 	}
-	if p.Path == "" && b.SnapshotID == "" {
-		tx.OnCommit(func() { w.dropBase(ctx, b.VolumeID, b.ID) })
-	}
-	return w.Service.BackupFailed(ctx, tx, b.ID, reason(cause))
+	return w.Service.BackupFailed(ctx, tx, job, p, reason(cause))
 }

@@ -25,20 +25,24 @@ func (w *Worker) createVolume(ctx context.Context, r *jobs.Run, p service.Volume
 	if err != nil {
 		return err
 	}
-	return w.finish(ctx, r, func(tx *catalog.Tx) error { return w.Service.VolumeCreated(ctx, tx, p.VolumeID) })
+	return w.finish(ctx, r, func(tx *catalog.Tx) error { return w.Service.VolumeCreated(ctx, tx, r.Job, p.VolumeID) })
 }
 
-func (w *Worker) volumeFailed(ctx context.Context, tx *catalog.Tx, _ jobs.Job, p service.VolumeWork, _ error) error {
-	return w.Service.VolumeFailed(ctx, tx, p.VolumeID)
+func (w *Worker) volumeFailed(ctx context.Context, tx *catalog.Tx, job jobs.Job, p service.VolumeWork, _ error) error {
+	return w.Service.VolumeFailed(ctx, tx, job, p.VolumeID)
 }
 
 // deleteVolume removes a volume and its retained base. An instant that an
 // unfinished backup still reads stays until that one ends.
 func (w *Worker) deleteVolume(ctx context.Context, r *jobs.Run, p service.VolumeWork) error {
+	err := w.DB.View(ctx, func(tx *catalog.Tx) error { return w.Service.VolumeUnwanted(ctx, tx, p.VolumeID) })
+	if err != nil {
+		return err
+	}
 	if err := w.Volumes.Delete(ctx, p.VolumeID); err != nil {
 		return err
 	}
-	if err := w.dropBases(ctx, p.VolumeID, ""); err != nil {
+	if err := w.dropBases(ctx, p.VolumeID); err != nil {
 		return err
 	}
 	return w.finish(ctx, r, func(tx *catalog.Tx) error { return w.Service.VolumeDeleted(ctx, tx, p.VolumeID) })
@@ -52,11 +56,11 @@ func (w *Worker) extendVolume(ctx context.Context, r *jobs.Run, p service.Volume
 	if err := w.Volumes.Grow(ctx, p.VolumeID, p.Bytes); err != nil {
 		return err
 	}
-	return w.finish(ctx, r, func(tx *catalog.Tx) error { return w.Service.VolumeExtended(ctx, tx, p.VolumeID, p.Bytes) })
+	return w.finish(ctx, r, func(tx *catalog.Tx) error { return w.Service.VolumeExtended(ctx, tx, p.VolumeID) })
 }
 
 func (w *Worker) volumeNotExtended(ctx context.Context, tx *catalog.Tx, _ jobs.Job, p service.VolumeWork, _ error) error {
-	return w.Service.VolumeNotExtended(ctx, tx, p.VolumeID)
+	return w.Service.VolumeNotExtended(ctx, tx, p)
 }
 
 func (w *Worker) createSnapshot(ctx context.Context, r *jobs.Run, p service.SnapshotWork) error {
@@ -86,36 +90,35 @@ func (w *Worker) snapshotNotDeleted(ctx context.Context, tx *catalog.Tx, _ jobs.
 // capture fixes the instant that a backup holds, and frees the volume.
 func (w *Worker) capture(ctx context.Context, r *jobs.Run, p service.BackupWork) error {
 	b, err := w.backup(ctx, p.BackupID)
-	if backup.KindOf(err) == backup.NotFound { // deleted before anything was done
-		return w.finish(ctx, r, func(*catalog.Tx) error { return nil })
+	if err == nil && b.Status != backup.Creating {
+		err = backup.Errorf(backup.Canceled, "backup %s is %s", b.ID, b.Status)
 	}
 	if err != nil {
 		return err
 	}
-	_, c, err := w.Volumes.TakeBase(ctx, b.VolumeID, b.ID)
+	_, c, err := w.Volumes.TakeBase(ctx, p.VolumeID, p.BackupID)
 	if err != nil {
 		return err
 	}
-	w.warnWritten(ctx, c, b.VolumeID)
-	return w.finish(ctx, r, func(tx *catalog.Tx) error {
-		wanted, err := w.Service.BackupCaptured(ctx, tx, r.Job, b)
-		if err == nil && !wanted {
-			tx.OnCommit(func() { w.dropBase(ctx, b.VolumeID, b.ID) })
-		}
-		return err
-	})
+	w.warnWritten(ctx, c, p.VolumeID)
+	return w.finish(ctx, r, func(tx *catalog.Tx) error { return w.Service.BackupCaptured(ctx, tx, r.Job, p) })
 }
 
-func (w *Worker) captureFailed(ctx context.Context, tx *catalog.Tx, _ jobs.Job, p service.BackupWork, cause error) error {
-	b, err := tx.AnyBackup(ctx, p.BackupID)
-	if backup.KindOf(err) == backup.NotFound {
-		return nil
-	}
-	if err != nil {
+func (w *Worker) captureFailed(ctx context.Context, tx *catalog.Tx, job jobs.Job, p service.BackupWork, cause error) error {
+	return w.Service.BackupNotCaptured(ctx, tx, job, p, reason(cause))
+}
+
+// tidyVolume removes a volume's captured instants that nothing needs any more.
+func (w *Worker) tidyVolume(ctx context.Context, r *jobs.Run, p service.VolumeWork) error {
+	if err := w.dropBases(ctx, p.VolumeID); err != nil {
 		return err
 	}
-	tx.OnCommit(func() { w.dropBase(ctx, b.VolumeID, b.ID) })
-	return w.Service.BackupFailed(ctx, tx, p.BackupID, reason(cause))
+	return w.finish(ctx, r, func(*catalog.Tx) error { return nil })
+}
+
+// volumeNotTidied has nothing to put right: the next time does.
+func (w *Worker) volumeNotTidied(context.Context, *catalog.Tx, jobs.Job, service.VolumeWork, error) error {
+	return nil
 }
 
 // warnWritten says that a copy mixes two moments, because the volume was

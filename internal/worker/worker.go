@@ -64,6 +64,7 @@ func (w *Worker) Handlers() map[string]jobs.Handler {
 		service.JobVolumeCreate:   handle(w.createVolume, w.volumeFailed),
 		service.JobVolumeDelete:   handle(w.deleteVolume, w.volumeNotDeleted),
 		service.JobVolumeExtend:   handle(w.extendVolume, w.volumeNotExtended),
+		service.JobVolumeTidy:     handle(w.tidyVolume, w.volumeNotTidied),
 		service.JobSnapshotCreate: handle(w.createSnapshot, w.snapshotFailed),
 		service.JobSnapshotDelete: handle(w.deleteSnapshot, w.snapshotNotDeleted),
 		service.JobBackupCapture:  handle(w.capture, w.captureFailed),
@@ -87,7 +88,8 @@ func Pools(heavy int) []jobs.Pool {
 			service.JobVolumeCreate, service.JobSnapshotCreate, service.JobBackupCapture,
 		}},
 		{N: 2, Kinds: []string{
-			service.JobVolumeDelete, service.JobVolumeExtend, service.JobSnapshotDelete, service.JobBackupDelete,
+			service.JobVolumeDelete, service.JobVolumeExtend, service.JobVolumeTidy, service.JobSnapshotDelete,
+			service.JobBackupDelete,
 		}},
 	}
 }
