@@ -34,32 +34,33 @@ const (
 // App is a service that is ready to run.
 type App struct {
 	*core
-	users     *identity.Service
-	url       string // public, without a final slash
-	listeners []*listener
-	adminURL  string
+	users *identity.Service
+	url   string // public, without a final slash
+
+	main      *listener
+	alone     []*listener // in the order of the configuration
+	admin     *listener
+	listeners []*listener // all of them
 }
 
-// New opens everything that cfg names and binds its listeners. An error that
-// wraps a *StartError is the operator's to mend.
+// New binds the listeners that cfg names and opens all else. Nothing is made
+// in the data folder before the addresses are taken. An error that wraps a
+// *StartError is the operator's to mend.
 func New(ctx context.Context, cfg config.Config, log *slog.Logger) (a *App, err error) {
-	c, err := openCore(ctx, cfg, log)
-	if err != nil {
-		return nil, err
-	}
-	a = &App{core: c}
+	a = &App{core: &core{}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, a.Close())
 			a = nil
 		}
 	}()
-	main, err := bind("listen", cfg.Listen, cfg.TLS)
-	if err != nil {
+	if err := a.bind(cfg, log); err != nil {
 		return a, err
 	}
-	a.listeners = append(a.listeners, serve(main, nil, log))
-	a.url = publicURL(cfg.PublicURL, main, cfg.TLS)
+	if a.core, err = openCore(ctx, cfg, log); err != nil {
+		a.core = &core{}
+		return a, err
+	}
 	if a.users, err = a.openIdentity(ctx, a.url); err != nil {
 		return a, err
 	}
@@ -69,7 +70,34 @@ func New(ctx context.Context, cfg config.Config, log *slog.Logger) (a *App, err 
 	if err := a.mountFaces(); err != nil {
 		return a, err
 	}
-	return a, a.mountAdmin()
+	a.mountAdmin()
+	return a, nil
+}
+
+// bind takes every address, so that a start fails early where one is busy.
+func (a *App) bind(cfg config.Config, log *slog.Logger) error {
+	main, err := bind("listen", cfg.Listen, cfg.TLS)
+	if err != nil {
+		return err
+	}
+	a.main = serve(main, log)
+	a.listeners = append(a.listeners, a.main)
+	a.url = publicURL(cfg.PublicURL, main, cfg.TLS)
+	for i, c := range cfg.Listeners {
+		l, err := bind(fmt.Sprintf("listeners[%d].listen", i), c.Listen, c.TLS)
+		if err != nil {
+			return err
+		}
+		a.alone = append(a.alone, serve(l, log))
+	}
+	a.listeners = append(a.listeners, a.alone...)
+	admin, err := bindAdmin(cfg.Admin.Listen)
+	if err != nil {
+		return err
+	}
+	a.admin = serve(admin, log)
+	a.listeners = append(a.listeners, a.admin)
+	return nil
 }
 
 // publicURL is the configured address of a listener, or the one that it
@@ -81,16 +109,11 @@ func publicURL(configured string, l net.Listener, t config.TLS) string {
 	return config.BaseURL(l.Addr().String(), t.Enabled())
 }
 
-func (a *App) mountAdmin() error {
-	l, err := bindAdmin(a.cfg.Admin.Listen)
-	if err != nil {
-		return err
-	}
-	a.adminURL = config.BaseURL(l.Addr().String(), false)
+func (a *App) mountAdmin() {
 	a.metrics.Queue(a.countJobs)
-	admin := obs.Admin{Metrics: a.metrics, Timeout: readyTimeout, Pprof: a.cfg.Admin.Pprof, Checks: a.checks()}
-	a.listeners = append(a.listeners, serve(l, admin.Handler(), a.log))
-	return nil
+	a.admin.server.Handler = obs.Admin{
+		Metrics: a.metrics, Timeout: readyTimeout, Pprof: a.cfg.Admin.Pprof, Checks: a.checks(),
+	}.Handler()
 }
 
 // countJobs counts the queue's jobs for the metrics.
@@ -118,7 +141,7 @@ func (a *App) Run(ctx context.Context) error {
 		return a.queue.Serve(ctx, worker.Pools(a.cfg.Jobs.Workers), a.worker.Handlers())
 	})
 	g.Go(func() error { a.beat(ctx); return nil })
-	a.log.InfoContext(ctx, "serving", "url", a.url, "admin", a.adminURL, "data", a.cfg.Data)
+	a.log.InfoContext(ctx, "serving", "url", a.url, "admin", a.AdminURL(), "data", a.cfg.Data)
 	return g.Wait()
 }
 
@@ -156,7 +179,7 @@ func (a *App) Close() error {
 func (a *App) URL() string { return a.url }
 
 // AdminURL returns the address of the admin listener.
-func (a *App) AdminURL() string { return a.adminURL }
+func (a *App) AdminURL() string { return config.BaseURL(a.admin.Addr().String(), false) }
 
 // FirstStart reports whether the master key was made in this start.
 func (a *App) FirstStart() bool { return a.firstStart }

@@ -41,25 +41,14 @@ func (a *App) mountFaces() error {
 		return err
 	}
 	handlers["/"] = index
-	a.listeners[0].server.Handler = handlers.Handler()
-	for i, l := range a.cfg.Listeners {
-		if err := a.mountAlone(fmt.Sprintf("listeners[%d].listen", i), l); err != nil {
+	a.main.server.Handler = handlers.Handler()
+	for i, c := range a.cfg.Listeners {
+		l := a.alone[i]
+		if l.server.Handler, err = a.face(c.Face, publicURL(c.PublicURL, l, c.TLS)); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// mountAlone gives one face an address of its own.
-func (a *App) mountAlone(key string, c config.Listener) error {
-	l, err := bind(key, c.Listen, c.TLS)
-	if err != nil {
-		return err
-	}
-	server := serve(l, nil, a.log)
-	a.listeners = append(a.listeners, server)
-	server.server.Handler, err = a.face(c.Face, publicURL(c.PublicURL, l, c.TLS))
-	return err
 }
 
 func (a *App) env() kit.Env {

@@ -63,9 +63,10 @@ func bindAdmin(addr string) (net.Listener, error) {
 	return l, nil
 }
 
-func serve(l net.Listener, h http.Handler, log *slog.Logger) *listener {
+// serve returns the server of a bound address, whose handler is set before it
+// runs.
+func serve(l net.Listener, log *slog.Logger) *listener {
 	return &listener{Listener: l, server: &http.Server{
-		Handler:           h,
 		ReadHeaderTimeout: headerTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    headerBytes,

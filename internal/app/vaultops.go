@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"holdfast/internal/backup"
+	"holdfast/internal/catalog"
 	"holdfast/internal/config"
 	"holdfast/internal/identity"
 	"holdfast/internal/jobs"
@@ -155,10 +156,29 @@ func (v *Vault) run(ctx context.Context, job jobs.Job, tell func(Progress)) erro
 		}
 	})
 	ended, err := v.queue.RunReserved(ctx, job.ID, handlers)
+	if ctx.Err() != nil && ended.State != jobs.Done {
+		return v.giveUp(ctx, job)
+	}
 	if err == nil && ended.State == jobs.Failed {
 		err = fmt.Errorf("%s", ended.Error)
 	}
 	return err
+}
+
+// giveUp ends a job whose command was interrupted: nobody is to go on with
+// what its user has stopped.
+func (v *Vault) giveUp(ctx context.Context, job jobs.Job) error {
+	why := context.Cause(ctx)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+	defer cancel()
+	err := v.db.Update(ctx, func(tx *catalog.Tx) error { return jobs.Cancel(ctx, tx, job.ID) })
+	if err == nil {
+		_, err = v.queue.RunReserved(ctx, job.ID, v.worker.Handlers())
+	}
+	if err != nil {
+		return fmt.Errorf("%w; and another process may go on with job %s: %w", why, job.ID, err)
+	}
+	return fmt.Errorf("given up: %w", why)
 }
 
 // List returns a project's backups, oldest first.

@@ -52,6 +52,7 @@ var directions = []rule{
 
 	// The engine is a library of its own.
 	{pkg: "internal/vault", may: []string{"internal/vault/...", "internal/blob"}},
+	{pkg: "internal/vault/vaulttest", may: []string{"internal/vault", "internal/vault/...", "internal/blob", "internal/blob/..."}, testSupport: true},
 	{pkg: "internal/vault/...", may: []string{"internal/vault/...", "internal/blob"}},
 	{pkg: "internal/volume", may: []string{"internal/volume/..."}},
 	{pkg: "internal/volume/...", may: []string{"internal/volume/..."}},
