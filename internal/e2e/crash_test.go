@@ -1,159 +1,353 @@
 package e2e_test
 
 import (
-	"crypto/sha256"
-	"flag"
-	"io"
+	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
 )
 
-var (
-	rounds = flag.Int("e2e.rounds", 4, "how often to kill the server in each kind of operation")
-	seed   = flag.Uint64("e2e.seed", 0, "of the random moments and contents; 0: a new one")
-)
+// slow makes operations long enough to be hit in their middle, and has
+// progress noted as often as can be.
+const slow = `
+engine: {workers: 1, compression: small}
+jobs: {workers: 3, lease: 1s, heartbeat: 100ms}
+`
 
-// newRand returns a source of randomness whose seed is printed, so that a
-// failure can be replayed as far as real processes allow.
-func newRand(t *testing.T) *rand.Rand {
-	t.Helper()
-	n := *seed
-	if n == 0 {
-		n = uint64(time.Now().UnixNano())
-	}
-	t.Logf("seed %d: replay with -e2e.seed=%d", n, n)
-	return rand.New(rand.NewPCG(n, 1))
+// crasher kills a server again and again, and knows what must be true of it
+// after each restart.
+type crasher struct {
+	*server
+	r      *rand.Rand
+	source string         // volume that is backed up
+	target string         // volume that is restored over
+	held   map[string]sum // what each available backup holds
+
+	typical map[string]time.Duration // how long an operation takes undisturbed
+	kills   int
+	inside  int            // kills that left a running job
+	hits    map[string]int // jobs that kills left, by kind and state
+}
+
+// operation is one that was asked for.
+type operation struct {
+	end func() // waits until it has ended, and checks what came of it
 }
 
 // TestKilledOperationsGoOn kills the server at random moments of backups,
-// restores and deletes. After each restart the same operation must end well
-// by itself, and all that was available before must still be exact.
+// restores and deletions, some of them twice. After each restart the same
+// operations must end well by themselves, and all that was available before
+// must still be exact.
 func TestKilledOperationsGoOn(t *testing.T) {
-	r := newRand(t)
-	s := newServer(t, "")
-	s.start()
-	vol := s.createVolume("disk", 1)
-	scribble(t, r, s.volumeFile(vol), 160, 1<<20)
-
-	first := s.createBackup(object{"volume_id": vol, "name": "first"})
-	s.wait("backup", first, "available")
-	held := map[string][sha256.Size]byte{first: digest(t, s.volumeFile(vol))}
-
+	t.Parallel()
+	x := newCrasher(t)
+	kinds := []string{"backup", "restore", "restore over", "delete", "all at once"}
 	for range *rounds {
-		scribble(t, r, s.volumeFile(vol), 24, 1<<20)
-		now := digest(t, s.volumeFile(vol))
-
-		b := s.createBackup(object{"volume_id": vol, "incremental": true})
-		s.crash(r, 600*time.Millisecond)
-		s.wait("backup", b, "available")
-		s.wait("volume", vol, "available")
-		held[b] = now
-
-		target := s.restore(b)
-		s.crash(r, 600*time.Millisecond)
-		s.wait("volume", target, "available")
-		if digest(t, s.volumeFile(target)) != now {
-			t.Fatalf("backup %s was restored wrong after a crash", b)
+		for _, kind := range kinds {
+			x.round(kind)
 		}
-		s.do(202, "DELETE", "/volumes/"+target, nil)
-		s.wait("volume", target, "gone")
+	}
+	x.finish()
+	t.Logf("%d kills, %d of them while a job ran; jobs they left:", x.kills, x.inside)
+	for _, name := range slices.Sorted(maps.Keys(x.hits)) {
+		t.Logf("%4d %s", x.hits[name], name)
+	}
+	if x.inside < x.kills/3 {
+		t.Errorf("only %d of %d kills hit anything", x.inside, x.kills)
+	}
+}
 
-		victim := anyKey(r, held, b)
-		delete(held, victim)
-		s.do(202, "DELETE", "/backups/"+victim, nil)
-		s.crash(r, 60*time.Millisecond)
-		s.wait("backup", victim, "gone")
+// newCrasher starts a server and fills it with a volume and some backups,
+// timing how long operations take.
+func newCrasher(t *testing.T) *crasher {
+	t.Helper()
+	x := &crasher{
+		server: newServer(t, settings{more: slow}), r: newRand(t), held: map[string]sum{},
+		hits: map[string]int{}, typical: map[string]time.Duration{},
 	}
-	for id, want := range held {
-		target := s.restore(id)
-		s.wait("volume", target, "available")
-		if digest(t, s.volumeFile(target)) != want {
-			t.Fatalf("backup %s is no longer what it was", id)
+	x.start()
+	x.source = x.createVolume("source", 1)
+	x.target = x.createVolume("target", 1)
+	scribble(t, x.r, x.volumeFile(x.source), 120, 1<<20)
+	scribble(t, x.r, x.volumeFile(x.target), 20, 1<<20)
+	for range 5 {
+		x.time("backup", x.backup)
+	}
+	x.time("restore", x.restoreNew)
+	x.time("restore over", x.restoreToTarget)
+	x.time("delete", x.delete)
+	x.typical["all at once"] = x.typical["backup"] + x.typical["restore"]
+	return x
+}
+
+// time carries an operation out and remembers how long it took.
+func (x *crasher) time(kind string, begin func() operation) {
+	x.t.Helper()
+	began := time.Now()
+	begin().end()
+	x.typical[kind] = max(time.Since(began), time.Millisecond)
+}
+
+// round begins operations of a kind, kills the server in their middle, and
+// sees them end.
+func (x *crasher) round(kind string) {
+	x.t.Helper()
+	var under []operation
+	switch kind {
+	case "backup":
+		under = append(under, x.backup())
+	case "restore":
+		under = append(under, x.restoreNew())
+	case "restore over":
+		under = append(under, x.restoreToTarget())
+	case "delete":
+		under = append(under, x.delete())
+	case "all at once":
+		under = append(under, x.restoreNew(), x.restoreToTarget(), x.backup(), x.delete())
+	}
+	x.crash(x.typical[kind])
+	if x.r.IntN(3) == 0 {
+		x.crash(x.typical[kind])
+	}
+	for _, o := range under {
+		o.end()
+	}
+}
+
+// crash kills the server after a random part of limit, counts what it was
+// doing, and starts it again.
+func (x *crasher) crash(limit time.Duration) {
+	x.t.Helper()
+	<-time.After(time.Duration(x.r.Int64N(int64(limit))))
+	x.kill(syscall.SIGKILL)
+	x.kills++
+	running := false
+	for _, l := range x.jobsLeft() {
+		name := l.kind + " " + l.state
+		if l.resumable {
+			name += ", with a durable part"
 		}
-		s.do(202, "DELETE", "/volumes/"+target, nil)
+		x.hits[name]++
+		running = running || l.state == "running"
 	}
-	for _, b := range s.do(200, "GET", "/backups/detail", nil)["backups"].([]any) {
-		if st := b.(object)["status"]; st != "available" {
-			t.Errorf("backup %s is %s at the end", b.(object)["id"], st)
+	if running {
+		x.inside++
+	}
+	x.resume()
+}
+
+// backup changes the source and backs it up.
+func (x *crasher) backup() operation {
+	x.t.Helper()
+	scribble(x.t, x.r, x.volumeFile(x.source), 24, 1<<20)
+	now := digest(x.t, x.volumeFile(x.source))
+	id := x.createBackup(object{"volume_id": x.source, "incremental": len(x.held) > 0 && x.r.IntN(4) > 0})
+	return operation{func() {
+		x.t.Helper()
+		x.wait("backup", id, "available")
+		x.wait("volume", x.source, "available")
+		x.held[id] = now
+	}}
+}
+
+// restoreNew restores some backup to a new volume.
+func (x *crasher) restoreNew() operation {
+	x.t.Helper()
+	id := x.available()
+	want := x.held[id]
+	volume := x.restore(id)
+	return operation{func() {
+		x.t.Helper()
+		x.wait("volume", volume, "available")
+		x.wait("backup", id, "available")
+		if digest(x.t, x.volumeFile(volume)) != want {
+			x.t.Errorf("backup %s came back wrong in the new volume %s", id, volume)
+		}
+		x.remove("volume", volume)
+		x.wait("volume", volume, "gone")
+	}}
+}
+
+// restoreToTarget restores some backup over what the target holds.
+func (x *crasher) restoreToTarget() operation {
+	x.t.Helper()
+	id := x.available()
+	want := x.held[id]
+	scribble(x.t, x.r, x.volumeFile(x.target), 8, 1<<20)
+	x.restoreOver(id, x.target)
+	return operation{func() {
+		x.t.Helper()
+		x.wait("volume", x.target, "available")
+		x.wait("backup", id, "available")
+		if digest(x.t, x.volumeFile(x.target)) != want {
+			x.t.Errorf("backup %s came back wrong over volume %s", id, x.target)
+		}
+	}}
+}
+
+// delete deletes some backup.
+func (x *crasher) delete() operation {
+	x.t.Helper()
+	id := x.available()
+	delete(x.held, id)
+	x.remove("backup", id)
+	return operation{func() {
+		x.t.Helper()
+		x.wait("backup", id, "gone")
+		if len(x.held) < 4 {
+			x.backup().end()
+		}
+	}}
+}
+
+// available returns some backup that nothing is being done with.
+func (x *crasher) available() string {
+	x.t.Helper()
+	ids := slices.Sorted(maps.Keys(x.held))
+	for _, i := range x.r.Perm(len(ids)) {
+		if x.status("backup", ids[i]) == "available" {
+			return ids[i]
+		}
+	}
+	x.t.Fatal("no backup is available")
+	return ""
+}
+
+// finish checks every backup, and that nothing is left of what was going on.
+func (x *crasher) finish() {
+	x.t.Helper()
+	for id, want := range x.held {
+		volume := x.restore(id)
+		x.wait("volume", volume, "available")
+		if digest(x.t, x.volumeFile(volume)) != want {
+			x.t.Errorf("backup %s is no longer what it was", id)
+		}
+		x.remove("volume", volume)
+		x.wait("volume", volume, "gone")
+	}
+	if got := len(x.list("backup")); got != len(x.held) {
+		x.t.Errorf("%d backups are listed, want %d", got, len(x.held))
+	}
+	for _, kind := range []string{"backup", "volume"} {
+		for _, r := range x.list(kind) {
+			if r["status"] != "available" {
+				x.t.Errorf("%s %s is %s at the end", kind, r["id"], r["status"])
+			}
+		}
+	}
+	x.kill(syscall.SIGTERM)
+	if jobs := x.jobsLeft(); len(jobs) > 0 {
+		x.t.Errorf("jobs left at the end: %v", jobs)
+	}
+	x.checkFiles()
+}
+
+// checkFiles looks for files that crashes left behind.
+func (x *crasher) checkFiles() {
+	x.t.Helper()
+	raw, err := filepath.Glob(filepath.Join(x.dir, "volumes", "*.raw"))
+	must(x.t, err)
+	if len(raw) != 2 {
+		x.t.Errorf("%d volumes have files, want 2", len(raw))
+	}
+	for _, dir := range []string{"volumes/tmp", "store/tmp"} {
+		entries, err := os.ReadDir(filepath.Join(x.dir, dir))
+		must(x.t, err)
+		if len(entries) > 0 {
+			x.t.Errorf("%s holds %d files", dir, len(entries))
+		}
+	}
+	records, err := filepath.Glob(filepath.Join(x.objects(), "vaults", "*", "records", "*"))
+	must(x.t, err)
+	for _, path := range records {
+		if id := filepath.Base(path)[:36]; x.held[id] == (sum{}) {
+			x.t.Errorf("backup %s is deleted, and its record is not", id)
 		}
 	}
 }
 
-// crash kills the server after a random part of limit and starts it again.
-func (s *server) crash(r *rand.Rand, limit time.Duration) {
-	s.t.Helper()
-	<-time.After(time.Duration(r.Int64N(int64(limit))))
-	s.kill(syscall.SIGKILL)
+// TestStopLetsJobsGoOn ends the server by SIGTERM in the middle of a backup
+// and of a restore. It ends well, with the jobs put back, and they go on at
+// the next start.
+func TestStopLetsJobsGoOn(t *testing.T) {
+	t.Parallel()
+	r := newRand(t)
+	s := newServer(t, settings{more: slow})
 	s.start()
-}
+	volume := s.createVolume("disk", 1)
+	scribble(t, r, s.volumeFile(volume), 200, 1<<20)
+	want := digest(t, s.volumeFile(volume))
 
-// anyKey returns a key of m other than but.
-func anyKey(r *rand.Rand, m map[string][sha256.Size]byte, but string) string {
-	for n := r.IntN(len(m) - 1); ; {
-		for k := range m {
-			if k == but {
-				continue
-			}
-			if n == 0 {
-				return k
-			}
-			n--
-		}
-	}
-}
+	id := s.createBackup(object{"volume_id": volume})
+	s.wait("volume", volume, "available") // it is captured
+	s.stop("backup.store")
+	s.wait("backup", id, "available")
 
-// scribble overwrites n pieces of a file at random places: with text, with
-// noise, and with zeros.
-func scribble(t testing.TB, r *rand.Rand, path string, n, piece int) {
-	t.Helper()
-	f, err := os.OpenFile(path, os.O_RDWR, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		t.Fatal(err)
-	}
-	buf := make([]byte, piece)
-	for range n {
-		b := buf[:1+r.IntN(piece)]
-		switch r.IntN(4) {
-		case 0:
-			clear(b)
-		case 1:
-			for i := range b {
-				b[i] = "the quick brown fox\n"[(i+i/977)%20]
-			}
-		default:
-			for i := range b {
-				b[i] = byte(r.Uint32())
-			}
-		}
-		if _, err := f.WriteAt(b, r.Int64N(info.Size()-int64(len(b))+1)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := f.Sync(); err != nil {
-		t.Fatal(err)
+	restored := s.restore(id)
+	s.stop("backup.restore")
+	s.wait("volume", restored, "available")
+	if digest(t, s.volumeFile(restored)) != want {
+		t.Error("the backup came back wrong")
 	}
 }
 
-// digest returns the SHA-256 of a file.
-func digest(t testing.TB, path string) (sum [sha256.Size]byte) {
-	t.Helper()
-	f, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
+// stop ends the server by SIGTERM, expects that a job of a kind is put back,
+// and starts it again.
+func (s *server) stop(kind string) {
+	s.t.Helper()
+	began := time.Now()
+	if code := s.kill(syscall.SIGTERM); code != 0 {
+		s.t.Errorf("exit status %d after SIGTERM", code)
 	}
-	defer f.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		t.Fatal(err)
+	if took := time.Since(began); took > 20*time.Second {
+		s.t.Errorf("it took %v to stop", took)
 	}
-	h.Sum(sum[:0])
-	return sum
+	if got := fmt.Sprint(s.jobsLeft()); !strings.Contains(got, kind+" queued") || strings.Contains(got, "running") {
+		s.t.Errorf("jobs after SIGTERM: %s, want %s queued and none running", got, kind)
+	}
+	s.resume()
+}
+
+// TestServiceTakesOverKilledCommand kills a backup of the command line beside
+// a running service, which finishes it.
+func TestServiceTakesOverKilledCommand(t *testing.T) {
+	t.Parallel()
+	r := newRand(t)
+	s := newServer(t, settings{more: slow})
+	s.start()
+	path := filepath.Join(t.TempDir(), "disk.img")
+	must(t, os.WriteFile(path, nil, 0o600))
+	must(t, os.Truncate(path, 256<<20))
+	scribble(t, r, path, 100, 1<<20)
+
+	command := exec.Command(program, "vault", "backup", "--config", s.conf, "--volume", "disk", path)
+	command.Stdout, command.Stderr = s.log, s.log
+	must(t, command.Start())
+	var id string
+	within(t, 30*time.Second, "the backup to begin", func() bool {
+		for _, b := range s.list("backup") {
+			id = b["id"].(string)
+		}
+		return id != ""
+	})
+	<-time.After(time.Duration(r.Int64N(int64(200 * time.Millisecond))))
+	must(t, command.Process.Kill())
+	_ = command.Wait() // it was killed
+	if s.status("backup", id) == "creating" {
+		t.Log("the command was killed while it worked")
+	}
+	s.wait("backup", id, "available")
+	volume := s.restore(id)
+	s.wait("volume", volume, "available")
+	must(t, os.Truncate(path, 1<<30)) // the volume is of whole GiB
+	if digest(t, s.volumeFile(volume)) != digest(t, path) {
+		t.Error("the backup came back wrong")
+	}
 }
