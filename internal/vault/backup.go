@@ -58,6 +58,10 @@ func (v *Vault) validate(req *BackupRequest) error {
 	case len(req.Info.Extra) > maxExtra:
 		return fmt.Errorf("backup %s: extra has %d bytes", req.Info.Backup, len(req.Info.Extra))
 	}
+	// What can't be written down at the end is refused now.
+	if _, err := (&Record{Info: req.Info, SourceState: req.SourceState}).encode(); err != nil {
+		return fmt.Errorf("backup %s: %w", req.Info.Backup, err)
+	}
 	return nil
 }
 
@@ -243,8 +247,10 @@ func (b *backup) start(ctx context.Context) error {
 	return nil
 }
 
-// stop waits for the workers.
+// stop ends the session, so that nothing more is written, and waits for the
+// workers.
 func (b *backup) stop() {
+	b.s.uploads.fail(context.Canceled)
 	close(b.jobs)
 	b.workers.Wait()
 }

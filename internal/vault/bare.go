@@ -45,7 +45,6 @@ type bareVault struct {
 	mu      sync.Mutex
 	places  map[ID]Placement // nil: not read yet
 	scanned bool             // footers were read
-	asked   map[ID]bool
 }
 
 // OpenBare lists what backups a store holds. Of a backup that was begun
@@ -88,7 +87,7 @@ func OpenBare(ctx context.Context, store blob.Store, open OpenKeys) (*Bare, erro
 }
 
 func openBareVault(ctx context.Context, store blob.Store, open OpenKeys, id ID) *bareVault {
-	v := &bareVault{id: id, store: store, asked: map[ID]bool{}}
+	v := &bareVault{id: id, store: store}
 	if v.keys, v.err = open(ctx, id); v.err != nil {
 		return v
 	}
@@ -136,12 +135,18 @@ func (b *Bare) Restore(ctx context.Context, req RestoreRequest) error {
 }
 
 func (v *bareVault) reader() *reader {
-	return newReader(readerConfig{store: v.store, keys: v.keys, names: v.names, locate: v.locate})
+	asked := map[ID]bool{}
+	return newReader(readerConfig{
+		store: v.store, keys: v.keys, names: v.names,
+		locate: func(ctx context.Context, _ ID, packs []ID) ([]Placement, error) {
+			return v.locate(ctx, packs, asked)
+		},
+	})
 }
 
 // locate finds packs by the placement segments, and by objects' footers where
 // these don't help. A pack that is asked for again was not where it should be.
-func (v *bareVault) locate(ctx context.Context, _ ID, packs []ID) ([]Placement, error) {
+func (v *bareVault) locate(ctx context.Context, packs []ID, asked map[ID]bool) ([]Placement, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.places == nil {
@@ -149,7 +154,7 @@ func (v *bareVault) locate(ctx context.Context, _ ID, packs []ID) ([]Placement, 
 			return nil, err
 		}
 	}
-	lost := slices.ContainsFunc(packs, func(id ID) bool { return v.places[id].Object == "" || v.asked[id] })
+	lost := slices.ContainsFunc(packs, func(id ID) bool { return v.places[id].Object == "" || asked[id] })
 	if lost && !v.scanned {
 		if err := v.readFooters(ctx); err != nil {
 			return nil, err
@@ -157,27 +162,32 @@ func (v *bareVault) locate(ctx context.Context, _ ID, packs []ID) ([]Placement, 
 	}
 	out := make([]Placement, len(packs))
 	for i, id := range packs {
-		v.asked[id] = true
+		asked[id] = true
 		out[i] = v.places[id]
 	}
 	return out, nil
 }
 
 func (v *bareVault) readSegments(ctx context.Context) error {
-	v.places = map[ID]Placement{}
-	return v.store.List(ctx, format.RoomPrefix(v.id, format.Placements), func(o blob.Info) error {
+	found := map[ID]Placement{}
+	err := v.store.List(ctx, format.RoomPrefix(v.id, format.Placements), func(o blob.Info) error {
 		_, plain, _, err := v.reader().whole(ctx, o.Name, format.KindPlacement, sealing.PlacementLabel)
 		if err != nil {
 			return ignoreDamage(err)
 		}
 		places, err := parsePlacements(plain)
 		for _, p := range places {
-			if old := v.places[p.Pack]; p.Generation > old.Generation {
-				v.places[p.Pack] = p
+			if old := found[p.Pack]; p.Generation > old.Generation {
+				found[p.Pack] = p
 			}
 		}
 		return ignoreDamage(err)
 	})
+	if err != nil {
+		return fmt.Errorf("read placement segments: %w", err)
+	}
+	v.places = found
+	return nil
 }
 
 // ignoreDamage drops the errors of hints that can't be read.

@@ -2,7 +2,6 @@ package vault_test
 
 import (
 	"bytes"
-	"os"
 	"path/filepath"
 	"runtime"
 	"testing"
@@ -81,26 +80,6 @@ func BenchmarkChanged(b *testing.B) {
 		_, result := r.backup(r.request(changed, &ref))
 		b.ReportMetric(float64(result.Stored)/(1<<20), "MiB-stored")
 	}
-}
-
-// fileTarget is a target on disk, without the memory of a Volume.
-type fileTarget struct {
-	*os.File
-	size int64
-}
-
-func (f fileTarget) Size() int64 { return f.size }
-
-func (f fileTarget) Zero(off, n int64) error {
-	zeros := make([]byte, min(n, 1<<20))
-	for ; n > 0; n -= int64(len(zeros)) {
-		zeros = zeros[:min(n, int64(len(zeros)))]
-		if _, err := f.WriteAt(zeros, off); err != nil {
-			return err
-		}
-		off += int64(len(zeros))
-	}
-	return nil
 }
 
 func BenchmarkRestore(b *testing.B) {

@@ -36,7 +36,7 @@ type reader struct {
 // up to 200 KiB.
 const (
 	placesKept = 4096
-	dirsKept   = 24 // twice, at most
+	dirsKept   = 40 // twice, at most
 )
 
 func newReader(cfg readerConfig) *reader {

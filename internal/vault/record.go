@@ -25,7 +25,8 @@ type Record struct {
 	Root        maps.Ref
 	Height      int
 	SourceState string
-	// FullRuns counts the runs with a change map since everything was read.
+	// RunsSinceFull counts the runs that took a change map's word since
+	// everything was read.
 	RunsSinceFull int
 	Session       ID
 }

@@ -133,6 +133,12 @@ func TestFencedSessionStops(t *testing.T) {
 	if r.fence.Committed(req.Session) != nil {
 		t.Fatal("committed all the same")
 	}
+	calls := store.Calls(fault.Put)
+	req.Session.Token++
+	r.backup(req)
+	if whole := store.Calls(fault.Put) - calls; calls > whole/2 {
+		t.Errorf("%d puts before and after the takeover, %d of the whole session", calls, whole)
+	}
 }
 
 func TestCancelledBackupWritesNoMore(t *testing.T) {
