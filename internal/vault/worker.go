@@ -30,7 +30,7 @@ type worker struct {
 	leaf    maps.Leaf
 }
 
-// location is where a block lies: nowhere yet where count is 0.
+// location is where a block lies.
 type location struct {
 	pack      uint16 // index in packs, from 1; 0: not known
 	container uint8
