@@ -37,7 +37,7 @@ staticcheck:
 	$(TOOL) staticcheck ./...
 
 # The one target that needs cgo, and with it a C compiler.
-race:
+race: setup
 	@command -v $${CC:-gcc} >/dev/null || { echo "the race detector needs a C compiler: apt-get install gcc libc6-dev"; exit 1; }
 	CGO_ENABLED=1 $(GO) test -race -short -timeout 15m $(TESTFLAGS) $(PKG)
 
