@@ -196,6 +196,11 @@ func (s *Service) DeleteBackup(ctx context.Context, c backup.Caller, id string, 
 		return err
 	}
 	return s.db.Update(ctx, func(tx *catalog.Tx) error {
+		if force {
+			if err := cancelJobs(ctx, tx, id, JobBackupDelete); err != nil {
+				return err
+			}
+		}
 		b, err := s.backup(ctx, tx, c, id)
 		if err != nil {
 			return err
@@ -214,8 +219,10 @@ func (s *Service) DeleteBackup(ctx context.Context, c backup.Caller, id string, 
 		if b.Status == backup.Creating { // after the job that is writing it
 			lane = vaultLane(b.VolumeID)
 		}
-		if err := cancelJobs(ctx, tx, id); err != nil {
-			return err
+		if force { // else only readers are left, and what they pin stays for them
+			if err := cancelJobs(ctx, tx, id, JobBackupDelete); err != nil {
+				return err
+			}
 		}
 		if err := tx.SetBackupStatus(ctx, id, backup.Deleting, b.FailReason); err != nil {
 			return err
@@ -251,6 +258,9 @@ func (s *Service) ResetBackup(ctx context.Context, c backup.Caller, id string, s
 			map[string]string{"status": string(status)})
 	}
 	return s.db.Update(ctx, func(tx *catalog.Tx) error {
+		if err := cancelJobs(ctx, tx, id); err != nil {
+			return err
+		}
 		if _, err := s.backup(ctx, tx, c, id); err != nil {
 			return err
 		}

@@ -130,6 +130,9 @@ func (s *Service) DeleteSnapshot(ctx context.Context, c backup.Caller, id string
 		return err
 	}
 	return s.db.Update(ctx, func(tx *catalog.Tx) error {
+		if err := cancelJobs(ctx, tx, id, JobSnapshotDelete); err != nil {
+			return err
+		}
 		snap, err := s.snapshot(ctx, tx, c, id)
 		if err != nil {
 			return err
@@ -137,7 +140,7 @@ func (s *Service) DeleteSnapshot(ctx context.Context, c backup.Caller, id string
 		if !force && !slices.Contains(deletableSnapshot, snap.Status) {
 			return busySnapshot(snap, "deleted")
 		}
-		if err := cancelJobs(ctx, tx, id); err != nil {
+		if err := cancelJobs(ctx, tx, id, JobSnapshotDelete); err != nil {
 			return err
 		}
 		return s.deleteSnapshot(ctx, tx, c, snap)

@@ -46,6 +46,11 @@ func (s *Service) DeleteVolume(ctx context.Context, c backup.Caller, id string, 
 		return err
 	}
 	return s.db.Update(ctx, func(tx *catalog.Tx) error {
+		if d.Force {
+			if err := cancelVolumeJobs(ctx, tx, id); err != nil {
+				return err
+			}
+		}
 		v, err := s.volume(ctx, tx, c, id)
 		if err != nil {
 			return err
@@ -99,16 +104,22 @@ func cancelVolumeJobs(ctx context.Context, tx *catalog.Tx, id string) error {
 			return err
 		}
 	}
-	return cancelJobs(ctx, tx, id)
+	return cancelJobs(ctx, tx, id, JobVolumeDelete, JobVolumeTidy)
 }
 
-// cancelJobs asks what works on a resource to stop.
-func cancelJobs(ctx context.Context, tx *catalog.Tx, subject string) error {
+// cancelJobs asks what works on a resource to stop, some kinds of jobs aside.
+// It is called twice: first before the resource is locked, because the ends of
+// jobs lock them in this order too, and again once it is, for jobs that came
+// about meanwhile.
+func cancelJobs(ctx context.Context, tx *catalog.Tx, subject string, keep ...string) error {
 	running, err := jobs.Unfinished(ctx, tx, subject)
 	if err != nil {
 		return err
 	}
 	for _, j := range running {
+		if slices.Contains(keep, j.Kind) {
+			continue
+		}
 		if err := jobs.Cancel(ctx, tx, j.ID); err != nil {
 			return err
 		}

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -48,6 +49,7 @@ type world struct {
 	dir     string // of the volumes
 	locks   string // of the workers
 	counted *counted
+	stop    context.CancelFunc // ends the process in an orderly way
 
 	process
 }
@@ -68,10 +70,12 @@ type options struct {
 }
 
 // counted is a worker.Metrics.
-type counted struct{ read, fresh, stored int64 }
+type counted struct{ read, fresh, stored atomic.Int64 }
 
 func (c *counted) Bytes(read, fresh, stored int64) {
-	c.read, c.fresh, c.stored = c.read+read, c.fresh+fresh, c.stored+stored
+	c.read.Add(read)
+	c.fresh.Add(fresh)
+	c.stored.Add(stored)
 }
 
 func newWorld(t testing.TB, o options) *world {

@@ -155,16 +155,17 @@ func (w *Worker) deleteBackup(ctx context.Context, r *jobs.Run, p service.Backup
 		if !free {
 			return r.Done(ctx, tx)
 		}
-		if rec, err = tx.BackupRecord(ctx, p.BackupID); err != nil {
-			return err
-		}
-		home, err = tx.VaultOf(ctx, r.Job.ProjectID)
-		if backup.KindOf(err) == backup.NotFound { // nothing was ever stored for this project
-			return nil
-		}
+		rec, err = tx.BackupRecord(ctx, p.BackupID)
 		return err
 	})
 	if err != nil || !free {
+		return err
+	}
+	err = w.DB.View(ctx, func(tx *catalog.Tx) (err error) {
+		home, err = tx.VaultOf(ctx, r.Job.ProjectID)
+		return err
+	})
+	if err != nil && backup.KindOf(err) != backup.NotFound { // nothing was ever stored for this project
 		return err
 	}
 	if home.Ready {
