@@ -52,3 +52,6 @@ func newRand(t *testing.T) *rand.Rand {
 	t.Logf("seed %d: replay with -e2e.seed=%d", n, n)
 	return rand.New(rand.NewPCG(n, 1))
 }
+
+// newRandOf returns a source of randomness that is always the same.
+func newRandOf(n uint64) *rand.Rand { return rand.New(rand.NewPCG(n, 1)) }
