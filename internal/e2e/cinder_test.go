@@ -10,7 +10,7 @@ import (
 func TestCinderClient(t *testing.T) {
 	t.Parallel()
 	cli := newStockClient(t, "/usr/bin/cinder", "python3-cinderclient", false)
-	s := newServer(t, settings{more: people(t)})
+	s := newServer(t, settings{more: people(t, map[string]string{"root": "red admin"})})
 	s.launch()
 	s.client = s.as("root", password("root"), "red")
 	cli.env = append(cli.env, "OS_AUTH_URL="+s.auth, "OS_USERNAME=root", "OS_PASSWORD="+password("root"),
