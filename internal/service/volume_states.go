@@ -145,6 +145,9 @@ func (s *Service) ExtendVolume(ctx context.Context, c backup.Caller, id string, 
 				fmt.Sprintf("new size of %d GiB must be more than the current %d GiB", size, v.SizeGiB),
 				map[string]string{"size": strconv.FormatInt(size, 10), "current": strconv.FormatInt(v.SizeGiB, 10)})
 		}
+		if err := validSize(size); err != nil {
+			return err
+		}
 		if err := s.reserve(ctx, tx, v.ProjectID, demand{gigabytes: size - v.SizeGiB, volumeSize: size}); err != nil {
 			return err
 		}

@@ -76,9 +76,6 @@ func (s *Service) createVolume(ctx context.Context, tx *catalog.Tx, c backup.Cal
 		}
 		return s.restoreToNew(ctx, tx, c, b, v)
 	}
-	if v.SizeGiB < 1 {
-		return backup.Errorf(backup.Invalid, "volume size must be 1 GiB or more")
-	}
 	if err := s.insertVolume(ctx, tx, v); err != nil {
 		return err
 	}
@@ -105,7 +102,20 @@ func fits(v *backup.Volume, source string, size int64) error {
 	return nil
 }
 
+// maxVolumeGiB is the largest volume that a backup can hold: 1 PiB.
+const maxVolumeGiB = 1 << 20
+
+func validSize(size int64) error {
+	if size < 1 || size > maxVolumeGiB {
+		return backup.Errorf(backup.Invalid, "volume size must be 1 to %d GiB", maxVolumeGiB)
+	}
+	return nil
+}
+
 func (s *Service) insertVolume(ctx context.Context, tx *catalog.Tx, v *backup.Volume) error {
+	if err := validSize(v.SizeGiB); err != nil {
+		return err
+	}
 	err := s.reserve(ctx, tx, v.ProjectID, demand{volumes: 1, gigabytes: v.SizeGiB, volumeSize: v.SizeGiB})
 	if err != nil {
 		return err
