@@ -110,6 +110,34 @@ func TestFullDataFolder(t *testing.T) {
 	s.comesBack(first, held)
 }
 
+// A disk of volumes that is full fails backups that need a copy on it, and
+// restores.
+func TestFullVolumeDisk(t *testing.T) {
+	t.Parallel()
+	r := newRand(t)
+	disk := smallDisk(t, 64)
+	s := newServer(t, settings{more: "volumes: {path: " + disk + "}\n"})
+	s.volumes = disk
+	s.start()
+	volume := s.createVolume("disk", 1)
+	fill(t, r, s.volumeFile(volume), 0, 24<<20)
+	first := s.finishBackup(volume, false)
+	held := digest(t, s.volumeFile(volume))
+
+	fill(t, r, s.volumeFile(volume), 32<<20, 24<<20)
+	forget := s.fails(volume, "The disk that holds the volumes is full.")
+	restored := s.restore(first)
+	s.wait("volume", restored, "error")
+	s.wait("backup", first, "available")
+	s.remove("volume", restored)
+	s.wait("volume", restored, "gone")
+
+	run(t, "mount", "-o", "remount,size=512m", disk)
+	forget()
+	s.comesBack(first, held)
+	s.comesBack(s.finishBackup(volume, true), digest(t, s.volumeFile(volume)))
+}
+
 // stuff fills a file system with one file.
 func stuff(t testing.TB, path string) {
 	t.Helper()

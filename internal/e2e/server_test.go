@@ -22,20 +22,22 @@ type settings struct {
 	data   string // data folder; empty: a new one
 	listen string // empty: a free port of loopback
 	admin  string // empty: a free port of loopback
-	level  string // of the log; empty: debug
+	log    string // how the log is written; empty: all of it
 	more   string // YAML: further keys
 }
 
 // server is a holdfast process, and all that follow it on the same folder.
 type server struct {
-	t     testing.TB
-	dir   string // its data folder
-	conf  string // its configuration file
-	url   string // of the main listener, while it runs
-	admin string // of the admin listener
-	cmd   *exec.Cmd
-	ended chan struct{} // closed when cmd has ended
-	log   *syncBuffer
+	t       testing.TB
+	dir     string // its data folder
+	volumes string // the folder of its volumes
+	conf    string // its configuration file
+	url     string // of the main listener, while it runs
+	admin   string // of the admin listener
+	cmd     *exec.Cmd
+	ended   chan struct{} // closed when cmd has ended
+	log     *syncBuffer
+	serving *regexp.Regexp // finds in the log where it serves
 
 	secrets []string // what must never be in the log
 	*client
@@ -72,10 +74,11 @@ func (s *syncBuffer) since(n int) string {
 // killed, and its log is searched for secrets.
 func newServer(t testing.TB, set settings) *server {
 	t.Helper()
-	s := &server{t: t, dir: set.data, log: &syncBuffer{}}
+	s := &server{t: t, dir: set.data, log: &syncBuffer{}, serving: serving}
 	if s.dir == "" {
 		s.dir = filepath.Join(t.TempDir(), "data")
 	}
+	s.volumes = filepath.Join(s.dir, "volumes")
 	s.configure(set)
 	t.Cleanup(func() {
 		if s.cmd != nil {
@@ -101,7 +104,7 @@ func (s *server) configure(set settings) {
 	s.conf = write(s.t, "holdfast.yaml", "data: "+s.dir+
 		"\nlisten: \""+or(set.listen, "127.0.0.1:0")+"\""+
 		"\nadmin: {listen: \""+or(set.admin, "127.0.0.1:0")+"\"}"+
-		"\nlog: {level: "+or(set.level, "debug")+"}\n"+set.more)
+		"\nlog: {"+or(set.log, "level: debug")+"}\n"+set.more)
 }
 
 // write writes a private file into a new folder and returns its path.
@@ -120,6 +123,7 @@ func (s *server) start() {
 	s.client = s.login()
 }
 
+// serving finds the line that says where a server serves.
 var serving = regexp.MustCompile(`msg=serving url=(\S+) admin=(\S+)`)
 
 // launch starts the process and waits until it serves.
@@ -129,7 +133,7 @@ func (s *server) launch() {
 	s.spawn()
 	var at []string
 	within(s.t, 30*time.Second, "the server to serve", func() bool {
-		at = serving.FindStringSubmatch(s.log.since(before))
+		at = s.serving.FindStringSubmatch(s.log.since(before))
 		select {
 		case <-s.ended:
 			s.t.Fatal("the server ended instead of serving")
@@ -242,7 +246,7 @@ func (s *server) checkLog() {
 }
 
 // volumeFile is the file that holds a volume's bytes.
-func (s *server) volumeFile(id string) string { return filepath.Join(s.dir, "volumes", id+".raw") }
+func (s *server) volumeFile(id string) string { return filepath.Join(s.volumes, id+".raw") }
 
 // objects is the folder of the store's objects.
 func (s *server) objects() string { return filepath.Join(s.dir, "store", "objects") }
