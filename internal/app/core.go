@@ -69,7 +69,7 @@ func openCore(ctx context.Context, cfg config.Config, log *slog.Logger) (c *core
 		URL: cfg.Database.URL.Reveal(), Path: filepath.Join(cfg.Data, "catalog.db"), Clock: c.clock, Log: log,
 	})
 	if err != nil {
-		return c, &StartError{err}
+		return c, startErrorf("database: %w", err)
 	}
 	if err := c.openStore(ctx); err != nil {
 		return c, err
@@ -106,6 +106,32 @@ func (c *core) openStore(ctx context.Context) error {
 	if err != nil {
 		return &StartError{err}
 	}
+	return c.keyFits(ctx, vaults)
+}
+
+// keyFits fails where the master key opens no vault and is the wrong one for
+// some: with a foreign key every backup and restore would fail. That the keys
+// of single vaults are damaged doesn't stop the others.
+func (c *core) keyFits(ctx context.Context, vaults []catalog.Vault) error {
+	var wrong error
+	for _, v := range vaults {
+		if !v.Ready {
+			continue
+		}
+		_, err := keyring.OpenVault(ctx, c.store, c.master, v.ID)
+		switch {
+		case err == nil:
+			return nil
+		case errors.Is(err, keyring.ErrWrongKey):
+			wrong = err
+		default:
+			c.log.WarnContext(ctx, "the keys of a vault can't be opened now", "vault", vault.ID(v.ID), "error", err)
+		}
+	}
+	if wrong != nil {
+		return startErrorf("master key file %s holds another key than this store's vaults need, put the right one back: %w",
+			c.cfg.MasterKeyFile, wrong)
+	}
 	return nil
 }
 
@@ -120,7 +146,7 @@ func (c *core) makeKey(ctx context.Context, missing error) error {
 	}
 	_, err = keyring.Create(c.cfg.MasterKeyFile, rand.Reader)
 	if err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
+		return fmt.Errorf("master_key_file: %w", err)
 	}
 	c.firstStart = err == nil
 	c.master, err = keyring.Load(c.cfg.MasterKeyFile)
