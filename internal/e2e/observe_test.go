@@ -106,7 +106,7 @@ func TestLog(t *testing.T) {
 	for _, format := range []string{"text", "json"} {
 		t.Run(format, func(t *testing.T) {
 			t.Parallel()
-			s := newServer(t, settings{log: "level: debug, format: " + format})
+			s := newServer(t, settings{format: format})
 			if format == "json" {
 				s.serving = regexp.MustCompile(`"msg":"serving","url":"([^"]+)","admin":"([^"]+)"`)
 			}

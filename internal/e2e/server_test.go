@@ -22,7 +22,8 @@ type settings struct {
 	data   string // data folder; empty: a new one
 	listen string // empty: a free port of loopback
 	admin  string // empty: a free port of loopback
-	log    string // how the log is written; empty: all of it
+	level  string // of the log; empty: debug
+	format string // of the log; empty: text
 	more   string // YAML: further keys
 }
 
@@ -104,7 +105,7 @@ func (s *server) configure(set settings) {
 	s.conf = write(s.t, "holdfast.yaml", "data: "+s.dir+
 		"\nlisten: \""+or(set.listen, "127.0.0.1:0")+"\""+
 		"\nadmin: {listen: \""+or(set.admin, "127.0.0.1:0")+"\"}"+
-		"\nlog: {"+or(set.log, "level: debug")+"}\n"+set.more)
+		"\nlog: {level: "+or(set.level, "debug")+", format: "+or(set.format, "text")+"}\n"+set.more)
 }
 
 // write writes a private file into a new folder and returns its path.

@@ -70,7 +70,7 @@ func TestConfigurationIsRefused(t *testing.T) {
 		"unknown key":             {settings{more: "colour: blue\n"}, `colour: unknown key \(line 5\)`},
 		"unknown key deep inside": {settings{more: "engine: {colour: blue}\n"}, `engine.colour: unknown key`},
 		"bad value":               {settings{more: "jobs: {workers: many}\n"}, `jobs.workers: "many" is not a whole number`},
-		"bad level":               {settings{log: "level: loud"}, `log.level: "loud" is none of`},
+		"bad level":               {settings{level: "loud"}, `log.level: "loud" is none of`},
 		"missing secret":          {settings{more: user("password_file: /nonexistent/x")}, `identity.users\[0\].password_file: .*no such file`},
 		"secret open to others":   {settings{more: user("password_file: " + openFile)}, `identity.users\[0\].password_file: .* can be read by others`},
 		"missing certificate":     {settings{more: "tls: {cert: /nonexistent/c, key: /nonexistent/k}\n"}, `tls\.(cert|key): .*no such file`},
