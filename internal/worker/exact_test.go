@@ -16,7 +16,7 @@ import (
 
 var (
 	exactSeed = flag.Uint64("exact.seed", 0, "replay one run of TestExact; 0: new ones")
-	exactTime = flag.Duration("exact.time", 5*time.Second, "how long TestExact makes new runs on each file system")
+	exactTime = flag.Duration("exact.time", 3*time.Second, "how long TestExact makes new runs on each file system")
 	exactOps  = flag.Int("exact.ops", 60, "operations in a run of TestExact")
 )
 

@@ -78,6 +78,7 @@ func (w *world) delete(id string, force bool) {
 }
 
 func TestParentDeletedWhileItsChildIsStored(t *testing.T) {
+	t.Parallel()
 	eachDB(t, options{}, func(t *testing.T, w *world) {
 		vol, content := w.filled(1)
 		parent := w.backUp(alice, service.NewBackup{VolumeID: vol})
@@ -110,6 +111,7 @@ func TestParentDeletedWhileItsChildIsStored(t *testing.T) {
 }
 
 func TestForceDeleteWhileRestored(t *testing.T) {
+	t.Parallel()
 	for name, run := range map[string]bool{"running": true, "queued": false} {
 		t.Run(name, func(t *testing.T) {
 			eachDB(t, options{}, func(t *testing.T, w *world) {
@@ -149,6 +151,7 @@ func TestForceDeleteWhileRestored(t *testing.T) {
 // Whatever a backup is at, a force delete ends it, gives its source back and
 // leaves nothing, in whatever order the jobs come.
 func TestForceDeleteWhileMade(t *testing.T) {
+	t.Parallel()
 	del := []string{service.JobBackupDelete}
 	for name, c := range map[string]struct {
 		before []string // jobs that run before the delete
@@ -236,6 +239,7 @@ func TestForceDeleteWhileMade(t *testing.T) {
 }
 
 func TestResetWhileBusy(t *testing.T) {
+	t.Parallel()
 	eachDB(t, options{}, func(t *testing.T, w *world) {
 		vol, content := w.filled(1)
 		id := w.backUp(alice, service.NewBackup{VolumeID: vol})
@@ -273,6 +277,7 @@ func TestResetWhileBusy(t *testing.T) {
 }
 
 func TestVolumeDeletedWhileItsBackupIsStored(t *testing.T) {
+	t.Parallel()
 	for name, xfs := range map[string]bool{"copies": false, "reflinks": true} {
 		t.Run(name, func(t *testing.T) {
 			o := options{}
@@ -305,6 +310,7 @@ func TestVolumeDeletedWhileItsBackupIsStored(t *testing.T) {
 // A volume stays backing-up until its own instant is fixed, whatever becomes
 // of its earlier backups.
 func TestTwoBackupsOfOneVolume(t *testing.T) {
+	t.Parallel()
 	eachDB(t, options{}, func(t *testing.T, w *world) {
 		vol, content := w.filled(1)
 		first := w.ask(alice, service.NewBackup{VolumeID: vol})
@@ -330,6 +336,7 @@ func TestTwoBackupsOfOneVolume(t *testing.T) {
 }
 
 func TestInUseVolumeComesBackInUse(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, options{})
 	vol, _ := w.filled(1)
 	must(t, w.service.ResetVolume(w.ctx(), root, vol, backup.InUse))
@@ -343,6 +350,7 @@ func TestInUseVolumeComesBackInUse(t *testing.T) {
 // A copy that waits for its source's turn leaves nothing when its volume is
 // deleted first.
 func TestCopyOfDeletedVolume(t *testing.T) {
+	t.Parallel()
 	eachDB(t, options{}, func(t *testing.T, w *world) {
 		vol, _ := w.filled(1)
 		for _, deletedFirst := range []bool{true, false} {
@@ -364,6 +372,7 @@ func TestCopyOfDeletedVolume(t *testing.T) {
 }
 
 func TestForceDeleteVolumeWhileRestoredTo(t *testing.T) {
+	t.Parallel()
 	eachDB(t, options{}, func(t *testing.T, w *world) {
 		vol, _ := w.filled(1)
 		id := w.backUp(alice, service.NewBackup{VolumeID: vol})
@@ -386,6 +395,7 @@ func TestForceDeleteVolumeWhileRestoredTo(t *testing.T) {
 // A restore to a path that is interrupted goes on though its backup was
 // deleted meanwhile.
 func TestPathRestoreOfDeletedBackup(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, options{})
 	vol, content := w.filled(1)
 	id := w.backUp(alice, service.NewBackup{VolumeID: vol})
@@ -420,6 +430,7 @@ func TestPathRestoreOfDeletedBackup(t *testing.T) {
 
 // An attempt that goes on after its job was taken over changes nothing.
 func TestZombieCannotCommit(t *testing.T) {
+	t.Parallel()
 	eachDB(t, options{}, func(t *testing.T, w *world) {
 		vol, content := w.filled(1)
 		id := w.ask(alice, service.NewBackup{VolumeID: vol})
@@ -451,6 +462,7 @@ func TestZombieCannotCommit(t *testing.T) {
 }
 
 func TestPathRestoreOnTooSmallTarget(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, options{})
 	vol, _ := w.filled(1)
 	id := w.backUp(alice, service.NewBackup{VolumeID: vol})

@@ -32,7 +32,7 @@ func TestTogether(t *testing.T) {
 		for i := range 6 {
 			asking.Go(func() {
 				c := &client{w: w, r: rand.New(rand.NewPCG(uint64(i), 7)), t: t}
-				for range 60 {
+				for range 45 {
 					c.ask()
 				}
 			})

@@ -1,0 +1,20 @@
+package worker
+
+import (
+	"context"
+
+	"holdfast/internal/catalog"
+	"holdfast/internal/jobs"
+	"holdfast/internal/vault"
+)
+
+// NewFence returns the fence of one attempt at a job.
+func NewFence(db *catalog.DB, run *jobs.Run, backup string, commit func(context.Context, *catalog.Tx, vault.Commit) error) vault.Fence {
+	return &fence{db: db, run: run, backup: backup, commit: commit}
+}
+
+// Reason and Classify are what a failure means to a tenant and to the queue.
+var (
+	Reason   = reason
+	Classify = classify
+)
