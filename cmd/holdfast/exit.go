@@ -45,6 +45,7 @@ func action(do func(*cobra.Command, []string) error) func(*cobra.Command, []stri
 // that it ends with.
 func verdict(cmd *cobra.Command, err error) (text string, code int) {
 	text = strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", "; ")
+	text = strings.Join(strings.Fields(text), " ") // one line, whatever a library put into its own
 	var begun failure
 	if !errors.As(err, &begun) {
 		return fmt.Sprintf("%s (see %s --help)", text, cmd.CommandPath()), exitUsage

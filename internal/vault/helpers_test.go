@@ -82,7 +82,7 @@ func (r *rig) remove(ref vault.RecordRef) {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	if err := r.vault.RemoveRecords(r.t.Context(), format.UUID(name.Backup), ref); err != nil {
+	if err := vault.RemoveRecords(r.t.Context(), r.store, name.Vault, format.UUID(name.Backup), ref); err != nil {
 		r.t.Fatal(err)
 	}
 }

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"holdfast/internal/blob"
-	"holdfast/internal/vault/format"
 	"holdfast/internal/vault/naming"
 	"holdfast/internal/vault/sealing"
 )
@@ -84,37 +83,6 @@ func Open(cfg Config) (*Vault, error) {
 // not zero.
 func (v *Vault) Record(ctx context.Context, ref RecordRef) (Record, error) {
 	return v.reader().record(ctx, ref)
-}
-
-// RemoveRecords removes a backup's records, after which the backup is gone:
-// the one named, if any, and those that other attempts left without a commit.
-// Backup is a UUID. Removing what is not there is no error.
-func (v *Vault) RemoveRecords(ctx context.Context, backup string, ref RecordRef) error {
-	id, ok := format.ParseUUID(backup)
-	if !ok {
-		return fmt.Errorf("remove records: %q is no backup's id", backup)
-	}
-	objects := []string{}
-	if ref.Object != "" {
-		objects = append(objects, ref.Object)
-	}
-	err := v.cfg.Store.List(ctx, format.RecordPrefix(v.id, id), func(o blob.Info) error {
-		objects = append(objects, o.Name)
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("list records of backup %s: %w", backup, err)
-	}
-	for _, object := range objects {
-		name, err := format.ParseRecordName(object)
-		if err != nil || name.Vault != v.id || name.Backup != id {
-			return fmt.Errorf("remove records: %q is no record of backup %s", object, backup)
-		}
-		if err := v.cfg.Store.Delete(ctx, object); err != nil {
-			return fmt.Errorf("remove records of backup %s: %w", backup, err)
-		}
-	}
-	return nil
 }
 
 func (v *Vault) reader() *reader {

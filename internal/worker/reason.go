@@ -56,11 +56,11 @@ func reason(err error) string {
 	case errors.Is(err, volume.ErrNoSpace):
 		return "The disk that holds the volumes is full."
 	case errors.Is(err, keyring.ErrMissing):
-		return "The key of this project's vault is missing from the store. Nothing was written."
+		return "The key of this project's vault is missing from the store."
 	case errors.Is(err, keyring.ErrCorrupt):
-		return "The key of this project's vault is damaged. Nothing was written."
+		return "The key of this project's vault is damaged."
 	case errors.Is(err, keyring.ErrWrongKey):
-		return "The master key does not fit this project's vault. Nothing was written."
+		return "The master key does not fit this project's vault."
 	case errors.As(err, &source):
 		return "The volume could not be read: " + rootCause(source.Err) + "."
 	case errors.As(err, &copied):

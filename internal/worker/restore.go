@@ -169,11 +169,7 @@ func (w *Worker) deleteBackup(ctx context.Context, r *jobs.Run, p service.Backup
 		return err
 	}
 	if home.Ready {
-		v, err := w.Vaults.Open(ctx, home.ID, &fence{db: w.DB})
-		if err != nil {
-			return err
-		}
-		if err := v.RemoveRecords(ctx, p.BackupID, vault.RecordRef{Object: rec.Object, Hash: rec.Hash}); err != nil {
+		if err := w.Vaults.RemoveRecords(ctx, home.ID, p.BackupID, vault.RecordRef{Object: rec.Object, Hash: rec.Hash}); err != nil {
 			return err
 		}
 	}

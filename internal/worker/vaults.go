@@ -52,6 +52,12 @@ func (vs *Vaults) Open(ctx context.Context, id vault.ID, f vault.Fence) (*vault.
 	})
 }
 
+// RemoveRecords removes a backup's records from a project's vault, for which
+// no keys are needed.
+func (vs *Vaults) RemoveRecords(ctx context.Context, id vault.ID, backup string, ref vault.RecordRef) error {
+	return vault.RemoveRecords(ctx, vs.cfg.Store, id, backup, ref)
+}
+
 func (vs *Vaults) vaultKeys(ctx context.Context, id vault.ID) (*keyring.Vault, error) {
 	vs.mu.Lock()
 	keys := vs.keys[id]

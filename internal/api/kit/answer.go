@@ -80,11 +80,10 @@ func (h *handler) log(w *recorder, r *Request, start time.Time) {
 	if h.env.Metrics != nil {
 		h.env.Metrics.Request(h.face.Name, metricMethod(r.Method), w.status, took)
 	}
-	path, _, _ := strings.Cut(r.RequestURI, "?")
 	h.env.Log.LogAttrs(r.Context(), slog.LevelInfo, "request",
 		slog.String("face", h.face.Name),
 		slog.String("method", clip(r.Method, 16)),
-		slog.String("path", clip(path, 512)),
+		slog.String("path", loggedPath(r.RequestURI)),
 		slog.Int("status", w.status),
 		slog.Int64("bytes", w.bytes),
 		slog.Duration("took", took),
@@ -93,6 +92,22 @@ func (h *handler) log(w *recorder, r *Request, start time.Time) {
 		slog.String("user", r.Caller.UserID),
 		slog.String("client", r.Client.String()),
 	)
+}
+
+// longestID is more than any id has characters; what is longer in a path may
+// be a token, which clients of Keystone's old API put there.
+const longestID = 40
+
+// loggedPath returns a path without its query and without what may be secret.
+func loggedPath(uri string) string {
+	path, _, _ := strings.Cut(uri, "?")
+	segments := strings.Split(clip(path, 512), "/")
+	for i, s := range segments {
+		if len(s) > longestID && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_=") == "" {
+			segments[i] = "REDACTED"
+		}
+	}
+	return strings.Join(segments, "/")
 }
 
 // metricMethod keeps made-up methods from making time series.

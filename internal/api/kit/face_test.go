@@ -545,3 +545,17 @@ func FuzzRouting(f *testing.F) {
 		}
 	})
 }
+
+func TestNoTokenInThePathIsLogged(t *testing.T) {
+	h := newHarness(t, nil)
+	token := strings.Repeat("gAAAAAB_-", 6)
+	h.do("DELETE", "/v3/auth/tokens/"+token+"?x="+token, "")
+	if strings.Contains(h.logs.String(), token) || !strings.Contains(h.logs.String(), "/v3/auth/tokens/REDACTED") {
+		t.Errorf("log: %s", h.logs)
+	}
+	h.logs.Reset()
+	h.do("GET", "/v3/backups/0b7b7b39-29e7-4f0e-9c33-2242418eee10", "")
+	if !strings.Contains(h.logs.String(), "/v3/backups/0b7b7b39-29e7-4f0e-9c33-2242418eee10") {
+		t.Errorf("log: %s", h.logs)
+	}
+}
