@@ -48,7 +48,7 @@ type operation struct {
 func TestKilledOperationsGoOn(t *testing.T) {
 	t.Parallel()
 	x := newCrasher(t)
-	kinds := []string{"backup", "restore", "restore over", "delete", "all at once"}
+	kinds := []string{"backup", "backup, once it is captured", "restore", "restore over", "delete", "all at once"}
 	for range *rounds {
 		for _, kind := range kinds {
 			x.round(kind)
@@ -83,6 +83,7 @@ func newCrasher(t *testing.T) *crasher {
 	x.time("restore", x.restoreNew)
 	x.time("restore over", x.restoreToTarget)
 	x.time("delete", x.delete)
+	x.typical["backup, once it is captured"] = x.typical["backup"] / 2
 	x.typical["all at once"] = x.typical["backup"] + x.typical["restore"]
 	return x
 }
@@ -103,6 +104,9 @@ func (x *crasher) round(kind string) {
 	switch kind {
 	case "backup":
 		under = append(under, x.backup())
+	case "backup, once it is captured":
+		under = append(under, x.backup())
+		x.wait("volume", x.source, "available")
 	case "restore":
 		under = append(under, x.restoreNew())
 	case "restore over":

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // damaged is a store with two backups of one volume, whose objects a test
@@ -105,8 +106,9 @@ func (d *damaged) try(backup, object, what string) (loud bool) {
 	switch d.settle("volume", volume, "available", "error")["status"] {
 	case "error":
 		loud = true
-		if !strings.Contains(d.log.since(before), "object "+object+" is damaged") {
-			d.t.Errorf("%s: the log doesn't name %s:\n%s", what, object, failures(d.log.since(before)))
+		within(d.t, 10*time.Second, "the failure to be logged", func() bool { return failures(d.log.since(before)) != "" })
+		if said := failures(d.log.since(before)); !strings.Contains(said, "object "+object+" is damaged") {
+			d.t.Errorf("%s: the log doesn't name %s:\n%s", what, object, said)
 		}
 	case "available":
 		if digest(d.t, d.volumeFile(volume)) != d.held[backup] {
@@ -122,7 +124,7 @@ func (d *damaged) try(backup, object, what string) (loud bool) {
 func failures(log string) string {
 	var b strings.Builder
 	for line := range strings.Lines(log) {
-		if strings.Contains(line, "level=WARN") || strings.Contains(line, "level=ERROR") {
+		if strings.HasSuffix(line, "\n") && (strings.Contains(line, "level=WARN") || strings.Contains(line, "level=ERROR")) {
 			b.WriteString(line)
 		}
 	}
@@ -142,16 +144,16 @@ func (d *damaged) count(object string, loud bool) {
 	}
 }
 
-// offsets are places in an object: its ends, its middle, the first bytes
-// behind its header, and some at random, more of them in what restores read.
+// offsets are places in an object. In what restores read these are its ends,
+// its middle, the first bytes behind its header, and some at random; in what
+// they don't, a few are enough.
 func (d *damaged) offsets(name string, size int) []int {
-	all := []int{0, size / 2, size - 1, min(200, size-1)}
-	more := *samples
+	all := []int{d.r.IntN(size), d.r.IntN(size)}
 	if slices.Contains([]string{"packs", "pages", "records"}, room(name)) {
-		more *= 3
-	}
-	for range more {
-		all = append(all, d.r.IntN(size))
+		all = append(all, 0, size/2, size-1, min(200, size-1))
+		for range *samples {
+			all = append(all, d.r.IntN(size))
+		}
 	}
 	slices.Sort(all)
 	return slices.Compact(all)
