@@ -51,6 +51,7 @@ func (s *Service) BackupStored(ctx context.Context, tx *catalog.Tx, job jobs.Job
 		return err
 	}
 	now.Stats, now.ObjectCount, now.Bytes = b.Stats, b.ObjectCount, b.Bytes
+	now.SizeGiB = max(now.SizeGiB, (b.Bytes+backup.GiB-1)/backup.GiB) // a new volume of this size must hold it
 	now.UpdatedAt = s.cfg.Clock.Now()
 	if err := tx.UpdateBackup(ctx, now); err != nil {
 		return err

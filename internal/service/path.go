@@ -39,12 +39,13 @@ func (s *Service) CreatePathBackup(ctx context.Context, c backup.Caller, p PathB
 		if err := s.nameVolume(ctx, tx, c, p.Volume, &b); err != nil {
 			return err
 		}
-		parent, ok, err := tx.LatestBackup(ctx, b.ProjectID, b.VolumeID, now)
+		b.Incremental = true
+		err := s.continueParent(ctx, tx, &b)
+		if backup.ReasonOf(err) == backup.NoParent {
+			b.Incremental, err = false, nil
+		}
 		if err != nil {
 			return err
-		}
-		if ok {
-			b.ParentID, b.Incremental = parent.ID, true
 		}
 		if err := s.reserve(ctx, tx, b.ProjectID, demand{backups: 1, backupGigabytes: b.SizeGiB}); err != nil {
 			return err

@@ -100,7 +100,7 @@ func cancelVolumeJobs(ctx context.Context, tx *catalog.Tx, id string) error {
 		return err
 	}
 	for _, b := range restores {
-		if err := cancelJobs(ctx, tx, b.ID); err != nil {
+		if err := cancelJobs(ctx, tx, b.ID, JobPathRestore, JobBackupDelete); err != nil {
 			return err
 		}
 	}

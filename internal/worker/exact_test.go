@@ -43,7 +43,7 @@ func exactRuns(t *testing.T, dir string) {
 }
 
 func exactRun(t *testing.T, seed uint64, dir string) {
-	w := newWorld(t, options{volumes: dir})
+	w := newWorld(t, options{volumes: dir, hasty: true})
 	m := &machine{
 		w: w, t: t, r: rand.New(rand.NewPCG(seed, 1)),
 		volumes: map[string]*image{}, snapshots: map[string]*kept{}, backups: map[string]*kept{},

@@ -49,6 +49,7 @@ type world struct {
 	dir     string // of the volumes
 	locks   string // of the workers
 	counted *counted
+	hasty   bool
 	stop    context.CancelFunc // ends the process in an orderly way
 
 	process
@@ -66,7 +67,7 @@ type options struct {
 	url     string // of a PostgreSQL database; empty: SQLite
 	volumes string // folder; empty: a temporary one
 	quotas  map[string]int64
-	strict  bool // backups that others continue can't be deleted
+	hasty   bool // vaults see time fly, and make a checkpoint again and again
 }
 
 // counted is a worker.Metrics.
@@ -80,7 +81,7 @@ func (c *counted) Bytes(read, fresh, stored int64) {
 
 func newWorld(t testing.TB, o options) *world {
 	t.Helper()
-	w := &world{t: t, clock: clock.NewFake(start), objects: mem.New(), counted: &counted{}}
+	w := &world{t: t, hasty: o.hasty, clock: clock.NewFake(start), objects: mem.New(), counted: &counted{}}
 	w.store = fault.New(w.objects)
 	cfg := catalog.Config{URL: o.url, Clock: w.clock, Log: quiet()}
 	if o.url == "" {
@@ -129,13 +130,12 @@ func (w *world) startProcess(o options) process {
 	p.service = service.New(service.Config{
 		DB: w.db, Queue: queue, Clock: w.clock, NewID: uuid.NewString, Log: quiet(), Host: "host",
 		Types: []backup.VolumeType{{ID: "t1", Name: "local"}}, Zone: "nova", Quotas: o.quotas,
-		RefuseDeleteWithDependents: o.strict,
 	})
 	p.worker = worker.New(worker.Config{
 		DB: w.db, Service: p.service, Volumes: w.volumes,
 		Vaults: worker.NewVaults(worker.VaultsConfig{
 			DB: w.db, Store: w.store, Master: w.master, Index: vault.NewIndex(vault.IndexConfig{Budget: 8 << 20}),
-			Rand: rand.Reader, Workers: 2, Now: w.clock.Now, Log: quiet(),
+			Rand: rand.Reader, Workers: 2, Now: w.now, Log: quiet(),
 		}),
 		Compression: vault.Fast, Metrics: w.counted, Log: quiet(),
 	})
@@ -148,6 +148,14 @@ func (w *world) restart() {
 	w.t.Helper()
 	must(w.t, w.queue.Close(w.ctx()))
 	w.process = w.startProcess(options{})
+}
+
+// now is the vaults' time.
+func (w *world) now() time.Time {
+	if w.hasty {
+		return w.clock.Advance(4 * time.Second)
+	}
+	return w.clock.Now()
 }
 
 func (w *world) ctx() context.Context { return context.WithoutCancel(w.t.Context()) }

@@ -477,3 +477,22 @@ func TestPathRestoreOnTooSmallTarget(t *testing.T) {
 	}
 	w.wantTidy()
 }
+
+// A volume that is larger than the catalog says, as a failed extension may
+// leave it, is restored whole.
+func TestVolumeLargerThanItsRow(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, options{})
+	vol, content := w.filled(1)
+	content.size = backup.GiB + 3*block
+	must(t, os.Truncate(w.path(vol), content.size))
+	p := stuff(5, 2*block)
+	must(t, writeFile(w.path(vol), p, backup.GiB))
+	content.write(backup.GiB, p)
+	id := w.backUp(alice, service.NewBackup{VolumeID: vol})
+	if b := w.backup(id); b.SizeGiB != 2 || b.Bytes != content.size {
+		t.Errorf("backup of %d GiB, %d bytes", b.SizeGiB, b.Bytes)
+	}
+	content.size = 2 * backup.GiB
+	w.wantContent(w.restored(alice, id), content)
+}
