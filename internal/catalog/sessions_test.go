@@ -117,6 +117,16 @@ func TestVaults(t *testing.T) {
 		want.Ready = true
 		view(t, db, check)
 
+		for _, set := range []catalog.ID{{5}, {4}, {6}} {
+			update(t, db, func(ctx context.Context, tx *catalog.Tx) error {
+				chosen, err := tx.ChooseKeys(ctx, vaultID, set)
+				if err == nil && chosen != (catalog.ID{5}) {
+					t.Errorf("set %x was chosen after another", chosen)
+				}
+				return err
+			})
+		}
+
 		err := tryUpdate(t, db, func(ctx context.Context, tx *catalog.Tx) error {
 			return tx.InsertVault(ctx, catalog.Vault{ID: catalog.ID{1}, ProjectID: "p"})
 		})
@@ -127,6 +137,10 @@ func TestVaults(t *testing.T) {
 			"of":    func(ctx context.Context, tx *catalog.Tx) error { _, err := tx.VaultOf(ctx, "q"); return err },
 			"by id": func(ctx context.Context, tx *catalog.Tx) error { _, err := tx.Vault(ctx, catalog.ID{1}); return err },
 			"ready": func(ctx context.Context, tx *catalog.Tx) error { return tx.ReadyVault(ctx, catalog.ID{1}) },
+			"choose": func(ctx context.Context, tx *catalog.Tx) error {
+				_, err := tx.ChooseKeys(ctx, catalog.ID{1}, catalog.ID{2})
+				return err
+			},
 			"advance": func(ctx context.Context, tx *catalog.Tx) error {
 				_, err := tx.AdvanceEpoch(ctx, catalog.ID{1})
 				return err

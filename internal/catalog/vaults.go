@@ -51,6 +51,21 @@ func (tx *Tx) ReadyVault(ctx context.Context, id ID) error {
 	return nil
 }
 
+// ChooseKeys settles, once for ever, which set of keys is a vault's: the one of
+// the first call. It returns that one.
+func (tx *Tx) ChooseKeys(ctx context.Context, id, set ID) (ID, error) {
+	var chosen ID
+	err := tx.QueryRow(ctx, "UPDATE vaults SET key_set = COALESCE(key_set, $1) WHERE id = $2 RETURNING key_set", Cell{&set}, Cell{&id}).
+		Scan(Cell{&chosen})
+	if errors.Is(err, sql.ErrNoRows) {
+		return ID{}, backup.Errorf(backup.NotFound, "there is no vault %x", id)
+	}
+	if err != nil {
+		return ID{}, fmt.Errorf("write vault %x: %w", id, err)
+	}
+	return chosen, nil
+}
+
 // VaultOf returns a project's vault, or an error of kind NotFound.
 func (tx *Tx) VaultOf(ctx context.Context, project string) (Vault, error) {
 	v, err := scanVault(tx.QueryRow(ctx, vaultSQL+" WHERE r.project_id = $1"+tx.forUpdate(), project))

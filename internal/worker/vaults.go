@@ -76,12 +76,13 @@ func (vs *Vaults) vaultKeys(ctx context.Context, id vault.ID) (*keyring.Vault, e
 }
 
 // For returns the id of a project's vault, which it makes where there is
-// none. A vault's row is ready only once its keys are durable; keys that are
-// missing after that are never made anew.
+// none. Several may do so at once: the catalog says whose keys count. A vault's
+// row is ready only once these are durable; keys that are missing after that
+// are never made anew.
 func (vs *Vaults) For(ctx context.Context, project string) (vault.ID, error) {
 	var row catalog.Vault
 	err := vs.cfg.DB.Update(ctx, func(tx *catalog.Tx) error {
-		err := tx.LockProject(ctx, project) // one maker of a vault at a time
+		err := tx.LockProject(ctx, project) // one maker of a vault's row at a time
 		if err != nil {
 			return err
 		}
@@ -101,7 +102,16 @@ func (vs *Vaults) For(ctx context.Context, project string) (vault.ID, error) {
 	if err != nil || row.Ready {
 		return row.ID, err
 	}
-	if _, err := keyring.CreateVault(ctx, vs.cfg.Store, vs.cfg.Master, row.ID, vs.cfg.Rand); err != nil {
+	if _, err := keyring.CreateVault(ctx, keyring.NewVault{
+		Store: vs.cfg.Store, Master: vs.cfg.Master, Vault: row.ID, Rand: vs.cfg.Rand,
+		Choose: func(ctx context.Context, set [16]byte) (chosen [16]byte, err error) {
+			err = vs.cfg.DB.Update(ctx, func(tx *catalog.Tx) (err error) {
+				chosen, err = tx.ChooseKeys(ctx, row.ID, set)
+				return err
+			})
+			return chosen, err
+		},
+	}); err != nil {
 		return row.ID, fmt.Errorf("make keys of vault %s: %w", vault.ID(row.ID), err)
 	}
 	return row.ID, vs.cfg.DB.Update(ctx, func(tx *catalog.Tx) error { return tx.ReadyVault(ctx, row.ID) })

@@ -114,6 +114,7 @@ CREATE TABLE vaults (
     project_id  TEXT NOT NULL UNIQUE,
     epoch       BIGINT NOT NULL,
     incarnation BYTEA NOT NULL,
+    key_set     BYTEA,
     ready       BIGINT NOT NULL,
     created_at  BIGINT NOT NULL
 );

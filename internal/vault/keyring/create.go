@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"holdfast/internal/blob"
 	"holdfast/internal/vault/format"
@@ -20,92 +21,127 @@ const (
 	firstCopyLabel = "holdfast/1 first vault key copy"
 )
 
-// CreateVault makes a vault's keys, a naming secret and vault key version 1,
-// and returns them as OpenVault does. It is called until it succeeds, by one
-// caller at a time, before anything is written with the keys; where an earlier
-// call made them, or a part, it goes on from there.
-//
-// A store may carry out a Put after having failed it. So that such a latecomer
-// can't change which keys count, the naming object is written first and keeps
-// a seed that all of the second object comes from: whoever completes a set
-// writes the same bytes under the same name.
-func CreateVault(ctx context.Context, store blob.Store, m *Master, vault [16]byte, rand io.Reader) (*Vault, error) {
-	if err := create(ctx, store, m, vault, rand); err != nil {
-		return nil, fmt.Errorf("create keys of vault %s: %w", format.ID(vault), err)
-	}
-	return OpenVault(ctx, store, m, vault)
+// NewVault is what CreateVault makes a vault's keys of. All is needed.
+type NewVault struct {
+	Store  blob.Store
+	Master *Master
+	Vault  [16]byte
+	Rand   io.Reader
+	// Choose returns the set of keys that counts: the one that it was first
+	// called with, by whomever. It has remembered that durably when it
+	// returns.
+	Choose func(ctx context.Context, set [16]byte) ([16]byte, error)
 }
 
-func create(ctx context.Context, store blob.Store, m *Master, vault format.ID, rand io.Reader) error {
-	s, err := findSet(ctx, store, vault)
+// CreateVault makes a vault's keys, a naming secret and vault key version 1,
+// and returns them as OpenVault does. It is called until it succeeds, before
+// anything is written with the keys, and may be called by several at once;
+// where an earlier call made the keys, or a part, it goes on from there.
+//
+// Callers that know nothing of each other each make a naming object, and a
+// store may carry out a Put after having failed it. So a set counts only once
+// it also has a vault key; only the chosen set gets one, and that comes from a
+// seed in the naming object: whoever completes the set writes the same bytes
+// under the same name.
+func CreateVault(ctx context.Context, n NewVault) (*Vault, error) {
+	if err := n.create(ctx); err != nil {
+		return nil, fmt.Errorf("create keys of vault %s: %w", format.ID(n.Vault), err)
+	}
+	return OpenVault(ctx, n.Store, n.Master, n.Vault)
+}
+
+func (n *NewVault) create(ctx context.Context) error {
+	s, err := findSet(ctx, n.Store, n.Vault)
 	if err != nil || s.complete() {
 		return err
 	}
 	if s.total > 0 && !s.named() {
 		return fmt.Errorf("%w: the store has vault keys, but no naming secret", ErrMissing)
 	}
-	var secrets []byte
-	if s.named() {
-		secrets, err = openCopy(ctx, store, m, s.copies[0])
-	} else {
-		s.id, secrets, err = createNaming(ctx, store, m, vault, rand)
+	if !s.named() {
+		if s.id, err = n.createNaming(ctx); err != nil {
+			return err
+		}
 	}
+	chosen, err := n.Choose(ctx, s.id)
+	if err != nil {
+		return fmt.Errorf("choose a set: %w", err)
+	}
+	seed, err := n.seed(ctx, chosen)
 	if err != nil {
 		return err
 	}
-	first := name{vault: vault, purpose: vaultKey, version: 1, set: s.id}
-	if err := createFirst(ctx, store, m, first, secrets[keySize:]); err != nil {
+	if err := n.createFirst(ctx, chosen, seed); err != nil {
 		return err
 	}
-	if s, err = findSet(ctx, store, vault); err != nil {
+	if s, err = findSet(ctx, n.Store, n.Vault); err != nil {
 		return err
 	}
 	if !s.complete() {
-		return errors.New("the store does not list the key objects yet")
+		return errUnlisted
 	}
 	return nil
 }
 
-// createNaming makes a set and puts its naming object. It returns the set's id
-// and what the object keeps.
-func createNaming(ctx context.Context, store blob.Store, m *Master, vault format.ID, rand io.Reader) (format.ID, []byte, error) {
-	n := name{vault: vault, purpose: naming}
+var errUnlisted = errors.New("the store does not list the key objects yet")
+
+// createNaming makes a set, puts its naming object, and returns its id.
+func (n *NewVault) createNaming(ctx context.Context) (format.ID, error) {
+	object := name{vault: n.Vault, purpose: naming}
 	var salt [32]byte
 	secrets := make([]byte, naming.size())
-	for _, b := range [][]byte{n.set[:], n.copy[:], salt[:], secrets} {
-		if _, err := io.ReadFull(rand, b); err != nil {
-			return n.set, nil, fmt.Errorf("read random bytes: %w", err)
+	for _, b := range [][]byte{object.set[:], object.copy[:], salt[:], secrets} {
+		if _, err := io.ReadFull(n.Rand, b); err != nil {
+			return object.set, fmt.Errorf("read random bytes: %w", err)
 		}
 	}
-	return n.set, secrets, putKey(ctx, store, m, n, salt, secrets)
+	return object.set, n.put(ctx, object, salt, secrets)
+}
+
+// seed returns what the first vault key of a set comes from.
+func (n *NewVault) seed(ctx context.Context, set format.ID) ([]byte, error) {
+	names, err := listNames(ctx, n.Store, n.Vault)
+	if err != nil {
+		return nil, err
+	}
+	names = slices.DeleteFunc(names, func(o name) bool { return o.set != set || o.purpose != naming })
+	if len(names) == 0 {
+		return nil, errUnlisted
+	}
+	secrets, err := openCopy(ctx, n.Store, n.Master, names)
+	if err != nil {
+		return nil, err
+	}
+	return secrets[keySize:], nil
 }
 
 // createFirst puts the object of vault key version 1, all of which comes from
 // the seed and the master key.
-func createFirst(ctx context.Context, store blob.Store, m *Master, n name, seed []byte) error {
+func (n *NewVault) createFirst(ctx context.Context, set format.ID, seed []byte) error {
+	object := name{vault: n.Vault, purpose: vaultKey, version: 1, set: set}
 	key, err := hkdf.Key(sha256.New, seed, nil, firstKeyLabel, keySize)
 	if err != nil {
 		return fmt.Errorf("derive first vault key: %w", err)
 	}
-	salt, err := hkdf.Key(sha256.New, seed, m.id[:], firstSaltLabel, 32)
+	salt, err := hkdf.Key(sha256.New, seed, n.Master.id[:], firstSaltLabel, 32)
 	if err != nil {
 		return fmt.Errorf("derive first vault key: %w", err)
 	}
-	random, err := hkdf.Key(sha256.New, seed, m.id[:], firstCopyLabel, len(n.copy))
+	random, err := hkdf.Key(sha256.New, seed, n.Master.id[:], firstCopyLabel, len(object.copy))
 	if err != nil {
 		return fmt.Errorf("derive first vault key: %w", err)
 	}
-	n.copy = format.ID(random)
-	return putKey(ctx, store, m, n, [32]byte(salt), key)
+	object.copy = format.ID(random)
+	return n.put(ctx, object, [32]byte(salt), key)
 }
 
-func putKey(ctx context.Context, store blob.Store, m *Master, n name, salt [32]byte, plain []byte) error {
+func (n *NewVault) put(ctx context.Context, object name, salt [32]byte, plain []byte) error {
 	header := format.Header{
-		Kind: format.KindKeys, KeyVersion: n.version, Vault: n.vault, Identity: n.set, Salt: salt,
+		Kind: format.KindKeys, KeyVersion: object.version, Vault: n.Vault, Identity: object.set, Salt: salt,
 	}
-	b, err := seal(m, header, n.purpose, plain)
+	b, err := seal(n.Master, header, object.purpose, plain)
 	if err != nil {
 		return err
 	}
-	return store.Put(ctx, n.String(), io.NewSectionReader(bytes.NewReader(b), 0, int64(len(b))))
+	return n.Store.Put(ctx, object.String(), io.NewSectionReader(bytes.NewReader(b), 0, int64(len(b))))
 }

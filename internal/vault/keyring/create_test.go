@@ -26,14 +26,18 @@ func TestCreateAfterCrash(t *testing.T) {
 			for nth := 1; ; nth++ {
 				store, m := mem.New(), newMaster(t, 1)
 				s := fault.New(store, fault.Fault{Op: op, Nth: nth, Since: true, Err: failed, Late: late})
-				_, err := keyring.CreateVault(context.Background(), s, m, [16]byte{1}, random(2))
+				var c choice
+				_, err := keyring.CreateVault(context.Background(), newVault(s, m, [16]byte{1}, random(2), &c))
 				if err == nil {
 					break
 				}
 				if !errors.Is(err, failed) {
 					t.Fatalf("%s %d: %v", op, nth, err)
 				}
-				made := create(t, store, m, [16]byte{1}, random(3))
+				made, err := keyring.CreateVault(context.Background(), newVault(store, m, [16]byte{1}, random(3), &c))
+				if err != nil {
+					t.Fatalf("%s %d, again: %v", op, nth, err)
+				}
 				if again := create(t, store, m, [16]byte{1}, random(4)); fingerprint(again) != fingerprint(made) {
 					t.Errorf("%s %d: a later attempt has other keys", op, nth)
 				}
@@ -91,10 +95,11 @@ func TestLatePutsChangeNothing(t *testing.T) {
 			return rapid.Bool().Draw(rt, "fail"), rapid.Bool().Draw(rt, "later")
 		}}
 		var made *keyring.Vault
+		var c choice
 		for made == nil {
 			seed := rapid.Byte().Draw(rt, "seed")
 			var err error
-			made, err = keyring.CreateVault(context.Background(), d, m, [16]byte{1}, random(seed))
+			made, err = keyring.CreateVault(context.Background(), newVault(d, m, [16]byte{1}, random(seed), &c))
 			if err != nil && !errors.Is(err, errDelayed) {
 				rt.Fatal(err)
 			}
@@ -113,4 +118,48 @@ func TestLatePutsChangeNothing(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Of two that make a vault's keys at once, one may do all of it while the other
+// is about to choose, before or after.
+func TestCreateAtOnce(t *testing.T) {
+	for _, first := range []bool{true, false} {
+		for seed := byte(2); seed < 12; seed++ {
+			store, m, vault := mem.New(), newMaster(t, 1), [16]byte{1}
+			var c choice
+			var inner *keyring.Vault
+			n := newVault(store, m, vault, random(seed), &c)
+			n.Choose = func(ctx context.Context, set [16]byte) ([16]byte, error) {
+				if first {
+					c.choose(ctx, set)
+				}
+				// The other one's first listing came before all of this.
+				var err error
+				if inner, err = keyring.CreateVault(ctx, newVault(&blinded{store, 1}, m, vault, random(seed+100), &c)); err != nil {
+					t.Fatal(err)
+				}
+				return c.choose(ctx, set)
+			}
+			outer, err := keyring.CreateVault(context.Background(), n)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if fingerprint(inner) != fingerprint(outer) || fingerprint(inner) != fingerprint(open(t, store, m, vault)) {
+				t.Errorf("seed %d, first %v: the two made other keys", seed, first)
+			}
+		}
+	}
+}
+
+// blinded is a store whose first n listings are empty.
+type blinded struct {
+	blob.Store
+	n int
+}
+
+func (b *blinded) List(ctx context.Context, prefix string, fn func(blob.Info) error) error {
+	if b.n--; b.n >= 0 {
+		return nil
+	}
+	return b.Store.List(ctx, prefix, fn)
 }

@@ -78,7 +78,8 @@ func (s set) named() bool { return len(s.copies[0]) > 0 }
 
 // findSet returns the set of a vault's keys that counts: the first complete
 // one, else the first with a naming secret, else one that is empty. More than
-// one are there if an attempt to make them ended in the middle.
+// one are there if an attempt to make them ended in the middle, or several
+// were made at once; no two become complete.
 func findSet(ctx context.Context, store blob.Store, vault format.ID) (set, error) {
 	names, err := listNames(ctx, store, vault)
 	if err != nil {

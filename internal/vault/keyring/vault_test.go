@@ -22,11 +22,25 @@ import (
 
 func create(t testing.TB, s blob.Store, m *keyring.Master, vault [16]byte, rand io.Reader) *keyring.Vault {
 	t.Helper()
-	keys, err := keyring.CreateVault(context.Background(), s, m, vault, rand)
+	keys, err := keyring.CreateVault(context.Background(), newVault(s, m, vault, rand, &choice{}))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return keys
+}
+
+func newVault(s blob.Store, m *keyring.Master, vault [16]byte, rand io.Reader, c *choice) keyring.NewVault {
+	return keyring.NewVault{Store: s, Master: m, Vault: vault, Rand: rand, Choose: c.choose}
+}
+
+// choice is a set, once one has been chosen.
+type choice struct{ set *[16]byte }
+
+func (c *choice) choose(_ context.Context, set [16]byte) ([16]byte, error) {
+	if c.set == nil {
+		c.set = &set
+	}
+	return *c.set, nil
 }
 
 // fingerprint tells the keys of vaults apart: the naming secret's and those of
@@ -105,7 +119,7 @@ func TestOpenErrors(t *testing.T) {
 	if !errors.Is(err, keyring.ErrWrongKey) {
 		t.Errorf("another master key: %v", err)
 	}
-	if _, err := keyring.CreateVault(ctx, full, newMaster(t, 9), [16]byte{1}, random(3)); !errors.Is(err, keyring.ErrWrongKey) {
+	if _, err := keyring.CreateVault(ctx, newVault(full, newMaster(t, 9), [16]byte{1}, random(3), &choice{})); !errors.Is(err, keyring.ErrWrongKey) {
 		t.Errorf("CreateVault with another master key: %v", err)
 	}
 	if _, err := keyring.OpenVault(ctx, full, m, [16]byte{2}); !errors.Is(err, keyring.ErrMissing) {
@@ -138,7 +152,7 @@ func TestCreateRefusesRemains(t *testing.T) {
 			}
 		}
 	}
-	if _, err := keyring.CreateVault(context.Background(), s, m, [16]byte{1}, random(3)); !errors.Is(err, keyring.ErrMissing) {
+	if _, err := keyring.CreateVault(context.Background(), newVault(s, m, [16]byte{1}, random(3), &choice{})); !errors.Is(err, keyring.ErrMissing) {
 		t.Errorf("error %v", err)
 	}
 }

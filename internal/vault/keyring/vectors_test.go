@@ -72,7 +72,7 @@ func TestVectors(t *testing.T) {
 	}
 
 	created := mem.New()
-	if _, err := keyring.CreateVault(context.Background(), created, m, id, bytes.NewReader(unhex(t, v.Random))); err != nil {
+	if _, err := keyring.CreateVault(context.Background(), newVault(created, m, id, bytes.NewReader(unhex(t, v.Random)), &choice{})); err != nil {
 		t.Fatal(err)
 	}
 	objects := make(map[string]string)
