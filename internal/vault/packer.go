@@ -20,7 +20,8 @@ type packer struct {
 	sem chan struct{} // a place for each pack in memory
 
 	mu   sync.Mutex
-	open []*openPack // oldest first
+	open []*openPack   // oldest first
+	room chan struct{} // closed once an open pack has room again; nil while nobody waits
 }
 
 // packsInMemory bounds the packs that are filled or under way to the store:
@@ -75,21 +76,48 @@ func newSealer(s *session, m compress.Method) (*sealer, error) {
 	}, nil
 }
 
-// take returns a container with room for the caller alone.
+// take returns a container with room for the caller alone. It waits where all
+// packs in memory are full, under way, or have no container that nobody holds.
 func (p *packer) take(ctx context.Context) (*slot, error) {
-	if c := p.reuse(); c != nil {
-		return c, nil
+	for {
+		c, room := p.reuse()
+		if c != nil {
+			return c, nil
+		}
+		select {
+		case p.sem <- struct{}{}:
+			// Another worker may have made room meanwhile.
+			if c, _ := p.reuse(); c != nil {
+				<-p.sem
+				return c, nil
+			}
+			return p.begin()
+		case <-room:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
 	}
-	select {
-	case p.sem <- struct{}{}:
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+}
+
+// reuse returns a container of a pack that is open already, or, where there is
+// none, a channel that is closed once there may be one.
+func (p *packer) reuse() (*slot, <-chan struct{}) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, o := range p.open {
+		if c := o.slot(); c != nil {
+			return c, nil
+		}
 	}
-	// Another worker may have made room meanwhile.
-	if c := p.reuse(); c != nil {
-		<-p.sem
-		return c, nil
+	if p.room == nil {
+		p.room = make(chan struct{})
 	}
+	return nil, p.room
+}
+
+// begin opens a pack, for which p.sem has a place, and returns a container of
+// it.
+func (p *packer) begin() (*slot, error) {
 	o, err := p.newPack()
 	if err != nil {
 		<-p.sem
@@ -98,19 +126,16 @@ func (p *packer) take(ctx context.Context) (*slot, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.open = append(p.open, o)
+	p.tell()
 	return o.slot(), nil
 }
 
-// reuse returns a container of a pack that is open already.
-func (p *packer) reuse() *slot {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, o := range p.open {
-		if c := o.slot(); c != nil {
-			return c
-		}
+// tell wakes who waits for room in an open pack; p.mu is held.
+func (p *packer) tell() {
+	if p.room != nil {
+		close(p.room)
+		p.room = nil
 	}
-	return nil
 }
 
 func (o *openPack) slot() *slot {
@@ -201,6 +226,7 @@ func (p *packer) give(ctx context.Context, c *slot) {
 	o.held--
 	if !c.full() {
 		o.idle = append(o.idle, c)
+		p.tell()
 		return
 	}
 	if o.held == 0 && len(o.idle) == 0 && len(o.slots) == format.PackContainers {
