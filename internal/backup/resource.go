@@ -52,7 +52,7 @@ type Backup struct {
 	SnapshotID      string // the snapshot it was taken from, or empty
 	ParentID        string // the backup it continues; kept when that one is deleted
 	Incremental     bool
-	HasDependents   bool // computed: a backup that is not deleted names this one as parent
+	HasDependents   bool // computed: another backup, neither failed nor deleted, names this one as parent
 	Name            string
 	Description     string
 	Container       string // a label, never a path

@@ -14,7 +14,7 @@ var backups = &table[backup.Backup]{
 	name:     "backups",
 	missing:  backup.BackupNotFound,
 	move:     backup.BackupMove,
-	computed: "CASE WHEN EXISTS (SELECT 1 FROM backups c WHERE c.parent_id = r.id AND c.status <> 'deleted') THEN 1 ELSE 0 END",
+	computed: "CASE WHEN EXISTS (SELECT 1 FROM backups c WHERE c.parent_id = r.id AND c.status NOT IN ('error', 'deleted')) THEN 1 ELSE 0 END",
 	result:   func(b *backup.Backup) any { return &b.HasDependents },
 	aliases: map[string]string{
 		"display_name": "name", "display_description": "description", "tenant_id": "project_id", "is_incremental": "incremental",

@@ -256,11 +256,13 @@ func TestHasDependents(t *testing.T) {
 		if !has() {
 			t.Error("with a child")
 		}
-		update(t, db, func(ctx context.Context, tx *catalog.Tx) error {
-			return tx.SetBackupStatus(ctx, "child", backup.Deleted, "")
-		})
-		if has() {
-			t.Error("with a deleted child")
+		for _, status := range []backup.Status{backup.Errored, backup.Deleted} {
+			update(t, db, func(ctx context.Context, tx *catalog.Tx) error {
+				return tx.SetBackupStatus(ctx, "child", status, "")
+			})
+			if has() {
+				t.Errorf("with a child that is %s", status)
+			}
 		}
 	})
 }
