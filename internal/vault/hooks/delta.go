@@ -7,9 +7,13 @@ import (
 	"holdfast/internal/vault/format"
 )
 
-// deltaLimit bounds a session's own hooks: 2 Mi of them stand for 256 GiB of
-// new blocks; beyond, they are sampled more thinly.
-const deltaLimit = 2 << 20
+// The bounds of a session's own hooks, which keep it in its memory and its
+// segment in one object. 2 Mi of them stand for 256 GiB of new blocks; beyond,
+// they are sampled more thinly, and at 2 TiB no more are taken.
+const (
+	deltaLimit  = 2 << 20
+	placesLimit = 1 << 20
+)
 
 // Delta holds the hooks of one session's own containers. It may be used
 // concurrently.
@@ -23,12 +27,15 @@ type Delta struct {
 // NewDelta returns an empty delta.
 func NewDelta() *Delta { return &Delta{bits: Sampling} }
 
-// Add adds a container's hooks. A tag that is there already keeps its place.
+// Add adds a container's hooks, unless there are too many. A tag that is there
+// already keeps its place.
 func (d *Delta) Add(p Place, digests []format.Digest) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.places = append(d.places, p)
-	ord := uint32(len(d.places))
+	if len(d.places) >= placesLimit || d.table.used >= deltaLimit && d.bits == maxSampling {
+		return
+	}
+	ord := uint32(len(d.places)) + 1
 	for i := range digests {
 		if !IsHook(&digests[i]) || digests[i] == (format.Digest{}) {
 			continue
@@ -39,6 +46,9 @@ func (d *Delta) Add(p Place, digests []format.Digest) {
 		}
 		if _, ok := d.table.get(tag); !ok {
 			d.table.put(tag, ord)
+			if len(d.places) < int(ord) {
+				d.places = append(d.places, p)
+			}
 		}
 	}
 	if d.table.used > deltaLimit && d.bits < maxSampling {

@@ -67,6 +67,63 @@ func TestDelta(t *testing.T) {
 	}
 }
 
+// A segment is one object, however much a session stored: 64 MiB at most.
+func TestDeltaIsBounded(t *testing.T) {
+	d := hooks.NewDelta()
+	digests := make([]format.Digest, 4) // as many as are left of a container at the thinnest sampling
+	for c := range 1_000_000 {
+		for i := range digests {
+			binary.LittleEndian.PutUint64(digests[i][1:], uint64(c*len(digests)+i)*0x9e3779b97f4a7c15)
+			digests[i][19] = 1
+		}
+		d.Add(hooks.Place{Pack: format.ID{byte(c), byte(c >> 8), byte(c >> 16)}, Generation: 1}, digests)
+	}
+	if n := len(d.Segment().Append(nil)); n > 48<<20 {
+		t.Errorf("a segment of %d bytes", n)
+	}
+	// Containers that hold no hook of their own take no memory.
+	repeated := hooks.NewDelta()
+	for c := range 2_000_000 {
+		repeated.Add(hooks.Place{Pack: format.ID{byte(c), byte(c >> 8), byte(c >> 16)}, Generation: 1}, digests[:1])
+	}
+	if n := len(repeated.Segment().Places); n != 1 {
+		t.Errorf("%d places for one hook", n)
+	}
+}
+
+// What one vault's index takes is thinned, not thrown away.
+func TestIndexIsThinned(t *testing.T) {
+	const segments, containers = 100, 71 // the table of hooks is nearly full
+	var all []*hooks.Segment
+	for n := range segments {
+		d := hooks.NewDelta()
+		for c := range containers {
+			d.Add(hooks.Place{Pack: format.ID{byte(n), byte(c)}, Generation: 1}, hooked(n*1000+c, 32))
+		}
+		all = append(all, d.Segment())
+	}
+	whole := hooks.NewIndex(1 << 30)
+	for n, s := range all {
+		whole.Add(format.ID{1}, string(rune('a'+n)), s)
+	}
+	x := hooks.NewIndex(whole.Bytes() - 1)
+	for n, s := range all {
+		x.Add(format.ID{1}, string(rune('a'+n)), s)
+	}
+	found := 0
+	view := x.View(format.ID{1})
+	for _, s := range all {
+		for _, h := range s.Hooks {
+			if _, ok := view.Lookup(h.Tag); ok {
+				found++
+			}
+		}
+	}
+	if total := segments * containers * 32; found < total/3 {
+		t.Errorf("%d of %d hooks are left", found, total)
+	}
+}
+
 func TestIndexKeepsToItsBudget(t *testing.T) {
 	const budget = 600 << 10
 	x := hooks.NewIndex(budget)

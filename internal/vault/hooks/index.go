@@ -158,15 +158,18 @@ func (v *vaultHooks) thin() bool {
 		if bits == maxSampling {
 			return false
 		}
-		last, left := uint32(0), len(v.places)/2
+		last, begin, left := uint32(0), uint32(0), len(v.places)/2
 		for i := range v.segments {
 			s := &v.segments[i]
-			if s.bits == bits {
-				s.bits++
-				last = s.last
-				if left -= int(s.last); left <= 0 {
-					break
-				}
+			places := int(s.last - begin)
+			begin = s.last
+			if s.bits != bits {
+				continue
+			}
+			s.bits++
+			last = s.last
+			if left -= places; left <= 0 {
+				break
 			}
 		}
 		next := bits + 1
