@@ -60,11 +60,11 @@ func (b *backup) audit(ctx context.Context) error {
 func (b *backup) auditLeaf(ctx context.Context, leaf int64) error {
 	j := b.job(leaf)
 	j.audit = true
-	warned := b.warned
-	if err := b.loadOld(ctx, j); err != nil {
+	known, err := b.loadOld(ctx, j)
+	if err != nil {
 		return err
 	}
-	if b.warned != warned {
+	if !known {
 		b.free = append(b.free, j)
 		return nil // the parent's leaf can't be read, so the leaf will be
 	}

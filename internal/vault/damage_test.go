@@ -258,6 +258,29 @@ func TestDamagedParentCountsAsChanged(t *testing.T) {
 
 // TestWrongBlockIsFound seals a map whose extents name blocks that are intact
 // but other ones, all seals and hashes being right.
+// That a parent's map can't be read is not the change map's fault.
+func TestHonestMapOfADamagedParent(t *testing.T) {
+	r := newRig(t)
+	data := make([]byte, 20<<20)
+	fill(newRand(12), data)
+	req := r.request(&vaulttest.Volume{Data: data}, nil)
+	ref, _ := r.backup(req)
+	for _, o := range objects(t, r.store, "pages") {
+		if err := r.store.Delete(t.Context(), o.Name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	changed := bytes.Clone(data)
+	fill(newRand(13), changed[:4096])
+	again := r.request(&vaulttest.Volume{Data: changed}, &ref)
+	again.Changes = &vault.ChangeMap{Since: req.SourceState, Extents: []vault.Extent{{Length: 4096}}}
+	ref, result := r.backup(again)
+	if result.MapLied {
+		t.Error("an honest map is called a lie")
+	}
+	r.same(ref, changed)
+}
+
 func TestWrongBlockIsFound(t *testing.T) {
 	data := make([]byte, 2<<20)
 	fill(newRand(13), data)

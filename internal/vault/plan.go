@@ -168,7 +168,7 @@ func (b *backup) inherit(ctx context.Context, first, end int64) error {
 		}
 		first = int64(leaf) + 1
 		j := b.job(int64(leaf))
-		if err := b.loadOld(ctx, j); err != nil {
+		if _, err := b.loadOld(ctx, j); err != nil {
 			return err
 		}
 		there := false
@@ -191,25 +191,26 @@ func (b *backup) inherit(ctx context.Context, first, end int64) error {
 	return nil
 }
 
-// loadOld reads the parent's leaf. One that is damaged is none.
-func (b *backup) loadOld(ctx context.Context, j *leafJob) error {
+// loadOld reads the parent's leaf, and reports whether it could. One that is
+// damaged is none.
+func (b *backup) loadOld(ctx context.Context, j *leafJob) (bool, error) {
 	j.old = maps.Ref{}
 	if b.tree == nil {
-		return nil
+		return true, nil
 	}
 	ref, err := b.tree.Leaf(ctx, j.index, &j.parent)
 	if err == nil {
 		j.old = ref
-		return nil
+		return true, nil
 	}
 	if !b.tolerable(ctx, err) {
-		return err
+		return false, err
 	}
 	if len(j.keep) > 0 {
 		j.data = append(j.data[:0], blockSpan{0, j.blocks})
 		j.keep = j.keep[:0]
 	}
-	return nil
+	return false, nil
 }
 
 // job returns an empty job for a leaf.
@@ -227,7 +228,7 @@ func (b *backup) job(leaf int64) *leafJob {
 
 // submit gives a leaf to the workers.
 func (b *backup) submit(ctx context.Context, j *leafJob) error {
-	if err := b.loadOld(ctx, j); err != nil {
+	if _, err := b.loadOld(ctx, j); err != nil {
 		return err
 	}
 	j.done = make(chan struct{})
