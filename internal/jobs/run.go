@@ -155,10 +155,8 @@ func (r *Run) heartbeat(ctx context.Context) error {
 			WHERE id = $3 AND attempt = $4 AND state = 'running' RETURNING canceled`,
 			tx.Now().Add(r.q.cfg.Lease).UnixMicro(), progress, r.Job.ID, r.Job.Attempt).Scan(catalog.Cell{P: &canceled})
 		if errors.Is(err, sql.ErrNoRows) {
-			if !r.done.Load() {
-				stop = ErrLost
-			}
-			return nil
+			stop, err = r.gone(ctx, tx)
+			return err
 		}
 		if canceled {
 			stop = canceledError(r.Job.ID)
@@ -172,4 +170,21 @@ func (r *Run) heartbeat(ctx context.Context) error {
 		r.stop(stop)
 	}
 	return err
+}
+
+// gone tells why the job is no longer this attempt's to run: it is lost, or,
+// with no error, this attempt has ended it. The handler may not have heard
+// yet that its last transaction is committed, so the row is asked.
+func (r *Run) gone(ctx context.Context, tx *catalog.Tx) (why, err error) {
+	var state string
+	err = tx.QueryRow(ctx, "SELECT state FROM jobs WHERE id = $1 AND attempt = $2", r.Job.ID, r.Job.Attempt).Scan(&state)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return ErrLost, nil
+	case err != nil:
+		return nil, fmt.Errorf("look at job %s: %w", r.Job.ID, err)
+	case State(state) == Done:
+		return nil, nil
+	}
+	return ErrLost, nil
 }

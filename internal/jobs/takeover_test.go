@@ -69,6 +69,32 @@ func TestZombieIsFenced(t *testing.T) {
 	})
 }
 
+// A heartbeat may find the job ended before the handler hears that its last
+// transaction is committed. Nothing is lost then.
+func TestHeartbeatBeforeTheHandlerHearsOfItsCommit(t *testing.T) {
+	eachDB(t, func(t *testing.T, w *world) {
+		j := w.enqueue(t, jobs.New{Kind: "k"})
+		q := w.queue(t, func(c *jobs.Config) { c.Heartbeat = time.Hour })
+		processOne(t, q, one(func(ctx context.Context, r *jobs.Run) error {
+			err := w.db.Update(ctx, func(tx *catalog.Tx) error {
+				tx.OnCommit(func() {
+					if err := r.Beat(context.WithoutCancel(ctx)); err != nil {
+						t.Error(err)
+					}
+				})
+				return r.Done(ctx, tx)
+			})
+			if ctx.Err() != nil {
+				t.Errorf("the handler was stopped: %v", context.Cause(ctx))
+			}
+			return err
+		}))
+		if got := w.job(t, j.ID); got.State != jobs.Done {
+			t.Errorf("job is %+v", got)
+		}
+	})
+}
+
 // The handler of a lost job is told by the heartbeat.
 func TestLossStopsTheHandler(t *testing.T) {
 	eachDB(t, func(t *testing.T, w *world) {
