@@ -12,7 +12,7 @@ import (
 )
 
 var (
-	rounds  = flag.Int("e2e.rounds", 4, "how many operations of each kind to kill the server in")
+	rounds  = flag.Int("e2e.rounds", 3, "how many operations of each kind to kill the server in")
 	samples = flag.Int("e2e.samples", 4, "how many bytes of each stored object to damage")
 	seed    = flag.Uint64("e2e.seed", 0, "of the random moments, places and contents; 0: a new one")
 )

@@ -211,6 +211,15 @@ func TestTLS(t *testing.T) {
 	s.refused(`tls\.key: .*(read by others|open to)`)
 }
 
+// freeAddress returns an address of loopback that nobody listens on.
+func freeAddress(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	defer l.Close()
+	return l.Addr().String()
+}
+
 // links finds every URL in an answer.
 var links = regexp.MustCompile(`https?://[^"\s<>]+`)
 
@@ -219,13 +228,7 @@ var links = regexp.MustCompile(`https?://[^"\s<>]+`)
 // hosts.
 func TestListeners(t *testing.T) {
 	t.Parallel()
-	free := func() string {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		must(t, err)
-		defer l.Close()
-		return l.Addr().String()
-	}
-	volume, identity, image := free(), free(), free()
+	volume, identity, image := freeAddress(t), freeAddress(t), freeAddress(t)
 	s := newServer(t, settings{more: "listeners:" +
 		"\n  - {face: block-storage, listen: \"" + volume + "\"}" +
 		"\n  - {face: identity, listen: \"" + identity + "\"}" +
@@ -292,20 +295,35 @@ func TestListeners(t *testing.T) {
 }
 
 // The public URL is in every link, in the catalog and in clouds.yaml, whatever
-// the listener's own address.
+// the listener's own address, and a trusted proxy says who asks.
 func TestPublicURL(t *testing.T) {
 	t.Parallel()
-	s := newServer(t, settings{listen: "0.0.0.0:0", more: "public_url: https://cloud.example/holdfast\nallow_plain_http: true\n" +
+	const public = "https://cloud.example/holdfast"
+	_, port, err := net.SplitHostPort(freeAddress(t))
+	must(t, err)
+	s := newServer(t, settings{listen: "0.0.0.0:" + port, more: "public_url: " + public + "\nallow_plain_http: true\n" +
 		"trusted_proxies: [127.0.0.0/8]\n"})
 	s.launch()
-	if s.url != "https://cloud.example/holdfast" {
+	if s.url != public {
 		t.Errorf("the server serves %s", s.url)
 	}
 	clouds, err := os.ReadFile(filepath.Join(s.dir, "clouds.yaml"))
 	must(t, err)
-	if !bytes.Contains(clouds, []byte("auth_url: https://cloud.example/holdfast/identity/v3\n")) {
+	if !bytes.Contains(clouds, []byte("auth_url: "+public+"/identity/v3\n")) {
 		t.Errorf("clouds.yaml: %s", regexp.MustCompile(`auth_url.*`).Find(clouds))
 	}
+	req, err := http.NewRequest("GET", "http://127.0.0.1:"+port+"/volume/v3/", nil)
+	must(t, err)
+	req.Header.Set("X-Forwarded-For", "198.51.100.1, 203.0.113.9")
+	req.Header.Set("X-Forwarded-Host", "evil.example")
+	a, err := send(httpClient, req)
+	must(t, err)
+	if !strings.Contains(string(a.raw), `"`+public+`/volume/v3/"`) || strings.Contains(string(a.raw), "evil") {
+		t.Errorf("links behind a proxy: %s", a.raw)
+	}
+	within(t, 5*time.Second, "the client whom the proxy names to be in the log", func() bool {
+		return strings.Contains(s.log.String(), "client=203.0.113.9")
+	})
 }
 
 // The admin listener takes a free port where its own is taken, and says so.
