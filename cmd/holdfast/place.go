@@ -19,15 +19,15 @@ type place struct {
 }
 
 func (p *place) addConfig(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&p.file, "config", "", "configuration `FILE`")
+	addText(cmd, &p.file, "config", "configuration `FILE`")
 }
 
 func (p *place) addData(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&p.over.Data, "data", "", "data folder `DIR` (default "+config.Default().Data+")")
+	addText(cmd, &p.over.Data, "data", "data folder `DIR` (default "+config.Default().Data+")")
 }
 
 func (p *place) addListen(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&p.over.Listen, "listen", "", "`ADDRESS` to listen on (default "+config.Default().Listen+")")
+	addText(cmd, &p.over.Listen, "listen", "`ADDRESS` to listen on (default "+config.Default().Listen+")")
 }
 
 // load reads and checks the configuration.

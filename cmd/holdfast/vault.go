@@ -36,9 +36,9 @@ type vaultFlags struct {
 func (v *vaultFlags) add(cmd *cobra.Command) {
 	v.addConfig(cmd)
 	v.addData(cmd)
-	cmd.Flags().StringVar(&v.project, "project", "", "`NAME` or id of the project (default: the admin's; in a bare store: all)")
-	cmd.Flags().StringVar(&v.store, "store", "", "read the bare store in `DIR`, without a catalog (needs --key-file)")
-	cmd.Flags().StringVar(&v.keyFile, "key-file", "", "master key `FILE` of the bare store")
+	addText(cmd, &v.project, "project", "`NAME` or id of the project (default: the admin's; in a bare store: all)")
+	addText(cmd, &v.store, "store", "read the bare store in `DIR`, without a catalog (needs --key-file)")
+	addText(cmd, &v.keyFile, "key-file", "master key `FILE` of the bare store")
 	cmd.Flags().BoolVar(&v.json, "json", false, "print JSON")
 }
 

@@ -31,7 +31,7 @@ func newVaultBackup() *cobra.Command {
 		}),
 	}
 	v.add(cmd)
-	cmd.Flags().StringVar(&volume, "volume", "", "`NAME` or id of the volume that this is a backup of")
+	addText(cmd, &volume, "volume", "`NAME` or id of the volume that this is a backup of")
 	return cmd
 }
 
