@@ -103,7 +103,8 @@ func (s *Service) RestoreToPath(ctx context.Context, c backup.Caller, id, path s
 			return restorable(b)
 		}
 		job, err = s.cfg.Queue.Reserve(ctx, tx, jobs.New{
-			Kind: JobPathRestore, ProjectID: b.ProjectID, Subject: id, Payload: RestoreWork{BackupID: id, Path: path},
+			Kind: JobPathRestore, ProjectID: b.ProjectID, Lane: pathLane(path), Subject: id,
+			Payload: RestoreWork{BackupID: id, Path: path},
 		})
 		return err
 	})

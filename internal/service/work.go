@@ -58,3 +58,4 @@ type RestoreWork struct {
 func volumeLane(id string) string { return "volume:" + id }
 func vaultLane(id string) string  { return "backups of:" + id }
 func deleteLane(id string) string { return "backup:" + id }
+func pathLane(path string) string { return "path:" + path }

@@ -496,3 +496,38 @@ func TestVolumeLargerThanItsRow(t *testing.T) {
 	content.size = 2 * backup.GiB
 	w.wantContent(w.restored(alice, id), content)
 }
+
+// A restore to a path that an earlier one was interrupted in writing comes
+// after what is left of that one, never before or together with it.
+func TestPathRestoresTakeTurns(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, options{})
+	vol1, _ := w.filled(1)
+	vol2, content := w.filled(2)
+	first := w.backUp(alice, service.NewBackup{VolumeID: vol1})
+	second := w.backUp(alice, service.NewBackup{VolumeID: vol2})
+	target := t.TempDir() + "/target"
+	must(t, os.WriteFile(target, nil, 0o600))
+	must(t, os.Truncate(target, backup.GiB))
+
+	job, err := w.service.RestoreToPath(w.ctx(), alice, first, target)
+	must(t, err)
+	ctx, cancel := context.WithCancel(w.ctx())
+	defer cancel()
+	w.store.Add(fault.Fault{Op: fault.Get, Nth: 2, Before: func(ctx context.Context) error { cancel(); return ctx.Err() }})
+	if ended, err := w.queue.RunReserved(ctx, job.ID, w.handlers); err == nil {
+		t.Fatalf("the first restore ended: %v", ended.State)
+	}
+	w.tick()
+	job, err = w.service.RestoreToPath(w.ctx(), alice, second, target)
+	must(t, err)
+	ended, err := w.queue.RunReserved(w.ctx(), job.ID, w.handlers)
+	must(t, err)
+	if ended.State != jobs.Done {
+		t.Fatalf("the second restore is %s: %s", ended.State, ended.Error)
+	}
+	w.runAll()
+	if err := content.differs(target); err != nil {
+		t.Errorf("%v; jobs:\n%s", err, w.jobList())
+	}
+}
