@@ -84,6 +84,8 @@ func classify(err error) error {
 		return err
 	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
 		return fmt.Errorf("%w: %w", ErrNoSpace, err)
+	case errors.Is(err, unix.EFBIG): // larger than the file system's largest file
+		return fmt.Errorf("%w: %w", ErrInvalid, err)
 	case errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("%w: %w", ErrNotFound, err)
 	}

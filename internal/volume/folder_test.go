@@ -384,3 +384,25 @@ func TestFolderInOneFileSystem(t *testing.T) {
 	_, err := volume.OpenFolder(dir)
 	mustFail(t, err, volume.ErrInvalid)
 }
+
+// What is larger than the file system's largest file will not fit later
+// either: it is the caller's error, not one that goes away.
+func TestFolderRefusesWhatNoFileHolds(t *testing.T) {
+	ctx := context.Background()
+	f := openFolder(t, t.TempDir())
+	const tooLarge = 1 << 62
+	err := f.Create(ctx, newID(), tooLarge)
+	if err == nil {
+		t.Skip("files of any size fit here")
+	}
+	mustFail(t, err, volume.ErrInvalid)
+
+	id := newID()
+	must(t, f.Create(ctx, id, gib))
+	mustFail(t, f.Grow(ctx, id, tooLarge), volume.ErrInvalid)
+	info, err := os.Stat(must2(f.Path(id)))
+	must(t, err)
+	if info.Size() != gib {
+		t.Errorf("the volume has %d bytes after it could not grow", info.Size())
+	}
+}
