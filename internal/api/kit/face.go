@@ -136,6 +136,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, httpReq *http.Request) {
 		ID:      h.newID(),
 		Client:  clientAddr(httpReq, h.env.Trusted),
 		mediaOK: h.face.MediaTypes,
+		limit:   h.env.BodyLimit,
 	}
 	r.Caller.RequestID = r.ID
 	body := &limitedBody{

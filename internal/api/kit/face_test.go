@@ -400,6 +400,29 @@ func TestBodies(t *testing.T) {
 	}
 }
 
+// Who says beforehand how large a body is hears at once that it is too large,
+// and is not asked to send it.
+func TestBodyThatIsNotAskedFor(t *testing.T) {
+	h := newHarness(t, func(_ *kit.Face, e *kit.Env) { e.BodyLimit = 64 })
+	srv := httptest.NewServer(h.handler)
+	defer srv.Close()
+	conn, err := net.Dial("tcp", srv.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprintf(conn, "POST /v3/body HTTP/1.1\r\nHost: x\r\nX-Auth-Token: good\r\n"+
+		"Expect: 100-continue\r\nContent-Length: 65\r\n\r\n")
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusRequestEntityTooLarge || !resp.Close {
+		t.Errorf("answered %s, and keeps the connection: %v", resp.Status, !resp.Close)
+	}
+}
+
 func TestBodyThatDoesNotArrive(t *testing.T) {
 	h := newHarness(t, func(_ *kit.Face, e *kit.Env) { e.BodyTimeout = 20 * time.Millisecond })
 	srv := httptest.NewServer(h.handler)

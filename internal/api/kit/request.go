@@ -29,6 +29,7 @@ type Request struct {
 	values  []string
 	query   url.Values
 	mediaOK []string
+	limit   int64 // of the body, in bytes
 }
 
 // Param returns a path parameter, decoded. It may hold any characters,
@@ -94,8 +95,12 @@ func (r *Request) OptionalObject() (*Object, error) {
 	return Decode(raw)
 }
 
-// body reads the whole body within the face's limits.
+// body reads the whole body within the face's limits. One that is announced
+// as too large is not asked for.
 func (r *Request) body() ([]byte, error) {
+	if r.ContentLength > r.limit {
+		return nil, tooLarge()
+	}
 	raw, err := io.ReadAll(r.Body)
 	if err != nil {
 		return nil, bodyFault(err)
@@ -113,13 +118,20 @@ func bodyFault(err error) error {
 	var large *http.MaxBytesError
 	switch {
 	case errors.As(err, &large):
-		return &Fault{Code: http.StatusRequestEntityTooLarge, Message: textTooLarge}
+		return tooLarge()
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return &Fault{Code: http.StatusRequestTimeout, Message: textTimeout, Header: http.Header{"Connection": {"close"}}}
 	default:
 		// A broken transfer is the client's: it sees nothing of this answer
 		// unless only the coding of the body was wrong.
 		return &backup.Error{Kind: backup.Invalid, Message: textMalformed, Err: fmt.Errorf("read body: %w", err)}
+	}
+}
+
+// tooLarge ends the connection too: what is left of the body is not waited for.
+func tooLarge() *Fault {
+	return &Fault{
+		Code: http.StatusRequestEntityTooLarge, Message: textTooLarge, Header: http.Header{"Connection": {"close"}},
 	}
 }
 
