@@ -93,7 +93,7 @@ func (r *run) tell(ctx context.Context) error {
 		st := r.screen.begin(s.number, s.text)
 		outcome, err := s.do(ctx, st)
 		if err != nil {
-			st.failed()
+			st.broken(ctx)
 			return fmt.Errorf("%s: %w", s.text, err)
 		}
 		st.done(outcome)

@@ -18,7 +18,7 @@ import (
 	"holdfast/internal/quickstart"
 )
 
-func demonstrate(t *testing.T, c *cloud, out *bytes.Buffer) (quickstart.Result, error) {
+func demonstrate(ctx context.Context, t *testing.T, c *cloud, out *bytes.Buffer) (quickstart.Result, error) {
 	t.Helper()
 	client, err := quickstart.Connect(t.Context(), c.login())
 	if err != nil {
@@ -28,13 +28,13 @@ func demonstrate(t *testing.T, c *cloud, out *bytes.Buffer) (quickstart.Result, 
 	return quickstart.Demo{
 		Client: client, Local: c, Out: out, Clock: clock.NewFake(time.Unix(1000, 0)),
 		Content: quickstart.NewContent(small(1)),
-	}.Run(t.Context())
+	}.Run(ctx)
 }
 
 func TestDemonstrationTellsEachStep(t *testing.T) {
 	c := newCloud(t)
 	var out bytes.Buffer
-	result, err := demonstrate(t, c, &out)
+	result, err := demonstrate(t.Context(), t, c, &out)
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out.String())
 	}
@@ -73,7 +73,7 @@ func TestDemonstrationFailsOnOneWrongByte(t *testing.T) {
 	c := newCloud(t)
 	c.damage = func(path string) { flip(t, path, at) }
 	var out bytes.Buffer
-	_, err := demonstrate(t, c, &out)
+	_, err := demonstrate(t.Context(), t, c, &out)
 	var diff *quickstart.DifferenceError
 	if !errors.As(err, &diff) || diff.First != at || diff.Bytes != 1 {
 		t.Errorf("error %v, want a difference of 1 byte at %d", err, at)
@@ -83,6 +83,21 @@ func TestDemonstrationFailsOnOneWrongByte(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(c.dir, "volumes", "volume-4")); err != nil {
 		t.Errorf("the volume that differs is gone: %v", err)
+	}
+}
+
+// Whoever stops the demonstration isn't told that it failed.
+func TestDemonstrationStops(t *testing.T) {
+	ctx, stop := context.WithCancel(t.Context())
+	c := newCloud(t)
+	c.damage = func(string) { stop() }
+	var out bytes.Buffer
+	_, err := demonstrate(ctx, t, c, &out)
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v, want that of a cancelled context", err)
+	}
+	if !strings.HasSuffix(out.String(), " stopped\n") {
+		t.Errorf("last line isn't the stopped step:\n%s", out.String())
 	}
 }
 
@@ -155,7 +170,7 @@ func TestDemonstrationFindsZeroedDataThatComesBack(t *testing.T) {
 			write(t, path, before[zeroed.Offset-piece*quickstart.PieceSize:][:zeroed.Length], zeroed.Offset)
 		}
 	}
-	_, err := demonstrate(t, c, &bytes.Buffer{})
+	_, err := demonstrate(t.Context(), t, c, &bytes.Buffer{})
 	var diff *quickstart.DifferenceError
 	if !errors.As(err, &diff) || diff.First < zeroed.Offset || diff.First >= zeroed.Offset+zeroed.Length {
 		t.Fatalf("error %v, want a difference at %d", err, zeroed.Offset)
@@ -165,7 +180,7 @@ func TestDemonstrationFindsZeroedDataThatComesBack(t *testing.T) {
 func TestDemonstrationReportsWhatTheServiceReports(t *testing.T) {
 	c := newCloud(t)
 	c.failing["backup"] = "error"
-	_, err := demonstrate(t, c, &bytes.Buffer{})
+	_, err := demonstrate(t.Context(), t, c, &bytes.Buffer{})
 	want := "back it up: /backups/backup-2 has the status error: the disk is full"
 	if err == nil || err.Error() != want {
 		t.Errorf("error %v, want %s", err, want)

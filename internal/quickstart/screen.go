@@ -1,6 +1,7 @@
 package quickstart
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"time"
@@ -58,8 +59,12 @@ func (st *step) done(result string) time.Duration {
 	return took
 }
 
-// failed ends a step that did not succeed.
-func (st *step) failed() {
+// broken ends a step that did not succeed, or that ctx stopped.
+func (st *step) broken(ctx context.Context) {
 	st.line.Clear()
-	fmt.Fprintf(st.out, "%sfailed\n", st.head)
+	outcome := "failed"
+	if ctx.Err() != nil {
+		outcome = "stopped"
+	}
+	fmt.Fprintf(st.out, "%s%s\n", st.head, outcome)
 }
