@@ -62,6 +62,11 @@ func TestServeUntilSIGTERM(t *testing.T) {
 	if out.Len() > 0 {
 		t.Errorf("printed %q", out.String())
 	}
+	for _, want := range []string{"msg=serving ", "msg=stopping ", "msg=stopped"} {
+		if !strings.Contains(errs.String(), want) {
+			t.Errorf("the log has no %q:\n%s", want, errs.String())
+		}
+	}
 	if !strings.Contains(errs.String(), "made the master key "+dir) {
 		t.Errorf("the first start says nothing of the key:\n%s", errs.String())
 	}

@@ -142,7 +142,11 @@ func (a *App) Run(ctx context.Context) error {
 	})
 	g.Go(func() error { a.beat(ctx); return nil })
 	a.log.InfoContext(ctx, "serving", "url", a.url, "admin", a.AdminURL(), "data", a.cfg.Data)
-	return g.Wait()
+	<-ctx.Done()
+	a.log.InfoContext(ctx, "stopping", "within", a.cfg.Limits.DrainTimeout)
+	err := g.Wait()
+	a.log.InfoContext(ctx, "stopped")
+	return err
 }
 
 // beat keeps this host's services up in the services list.
