@@ -132,9 +132,22 @@ func (m *machine) step() {
 		run    func()
 	}
 	choices := []choice{
-		{1, m.addVolume}, {2, m.grow}, {2, m.snapshot}, {1, m.dropSnapshot}, {10, m.back}, {3, m.backSnapshot},
-		{3, m.dropBackup}, {3, m.restoreNew}, {3, m.restoreOver}, {2, m.fromSnapshot}, {2, m.fromVolume}, {1, m.fromBackup},
-		{1, m.dropVolume}, {1, m.restart}, {1, m.hiccup}, {6, m.settle},
+		{1, m.addVolume},
+		{2, m.grow},
+		{2, m.snapshot},
+		{1, m.dropSnapshot},
+		{10, m.back},
+		{3, m.backSnapshot},
+		{3, m.dropBackup},
+		{3, m.restoreNew},
+		{3, m.restoreOver},
+		{2, m.fromSnapshot},
+		{2, m.fromVolume},
+		{1, m.fromBackup},
+		{1, m.dropVolume},
+		{1, m.restart},
+		{1, m.hiccup},
+		{6, m.settle},
 	}
 	sum := 0
 	for _, c := range choices {

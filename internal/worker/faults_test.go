@@ -382,8 +382,10 @@ func TestUnreadablePayload(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, options{})
 	w.update(func(ctx context.Context, tx *catalog.Tx) error {
-		_, err := w.queue.Enqueue(ctx, tx, jobs.New{Kind: service.JobBackupStore, ProjectID: "p1", Subject: uuid.NewString(),
-			Payload: service.BackupWork{BackupID: uuid.NewString(), VolumeID: uuid.NewString()}})
+		_, err := w.queue.Enqueue(ctx, tx, jobs.New{
+			Kind: service.JobBackupStore, ProjectID: "p1", Subject: uuid.NewString(),
+			Payload: service.BackupWork{BackupID: uuid.NewString(), VolumeID: uuid.NewString()},
+		})
 		return err
 	})
 	w.runAll()
