@@ -55,7 +55,7 @@ type instant struct {
 }
 
 func openInstant(path string) (instant, error) {
-	f, err := os.Open(path)
+	f, err := openOwn(path, os.O_RDONLY)
 	if err != nil {
 		return instant{}, err
 	}

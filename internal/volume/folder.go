@@ -167,7 +167,7 @@ func (f *Folder) grow(ctx context.Context, id string, size int64) error {
 	if err != nil {
 		return err
 	}
-	v, err := os.OpenFile(path, os.O_RDWR, 0)
+	v, err := openOwn(path, os.O_RDWR)
 	if err != nil {
 		return err
 	}

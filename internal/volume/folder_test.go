@@ -406,3 +406,35 @@ func TestFolderRefusesWhatNoFileHolds(t *testing.T) {
 		t.Errorf("the volume has %d bytes after it could not grow", info.Size())
 	}
 }
+
+// What stands in a volume's place but is no file of the folder's is neither
+// read nor written, and nobody waits for it.
+func TestFolderKeepsToItsOwnFiles(t *testing.T) {
+	ctx := context.Background()
+	f := openFolder(t, t.TempDir())
+	elsewhere := filepath.Join(t.TempDir(), "elsewhere")
+	must(t, os.WriteFile(elsewhere, []byte("not a volume"), 0o600))
+	for what, put := range map[string]func(path string) error{
+		"link": func(path string) error { return os.Symlink(elsewhere, path) },
+		"pipe": func(path string) error { return unix.Mkfifo(path, 0o600) },
+	} {
+		id := newID()
+		path := must2(f.Path(id))
+		must(t, put(path))
+		_, err := f.Snapshot(ctx, id, newID())
+		mustFail(t, err, volume.ErrInvalid)
+		_, err = f.CloneFromVolume(ctx, id, newID(), gib)
+		mustFail(t, err, volume.ErrInvalid)
+		_, _, err = f.TakeBase(ctx, id, newID())
+		mustFail(t, err, volume.ErrInvalid)
+		mustFail(t, f.Grow(ctx, id, gib), volume.ErrInvalid)
+		mustFail(t, f.Create(ctx, id, gib), volume.ErrInvalid)
+		must(t, f.Delete(ctx, id))
+		if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("deleted %s: %v", what, err)
+		}
+	}
+	if got := read(t, elsewhere); string(got) != "not a volume" {
+		t.Errorf("a file elsewhere holds %d bytes now", len(got))
+	}
+}

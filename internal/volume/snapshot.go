@@ -76,7 +76,7 @@ func (f *Folder) copyID(ctx context.Context, r request) (Copy, error) {
 func (f *Folder) copyFile(ctx context.Context, from, to string, size int64) (Copy, error) {
 	var c Copy
 	err := f.make(to, size, func(t *os.File) error {
-		src, err := os.Open(from)
+		src, err := openOwn(from, os.O_RDONLY)
 		if err != nil {
 			return err
 		}

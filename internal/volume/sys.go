@@ -113,6 +113,28 @@ func reflink(dst, src *os.File) error {
 	})
 }
 
+// openOwn opens a file of the folder's. A link in its place is not followed,
+// and a pipe not waited for: what stands there must be the regular file that
+// was made.
+func openOwn(path string, flag int) (*os.File, error) {
+	f, err := os.OpenFile(path, flag|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	if errors.Is(err, unix.ELOOP) || errors.Is(err, unix.ENXIO) {
+		return nil, errNotRaw(path)
+	}
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = errNotRaw(path)
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
 // openRaw opens a regular file or a block device and returns its size in
 // bytes.
 func openRaw(path string, flag int) (*os.File, int64, error) {
