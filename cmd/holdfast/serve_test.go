@@ -62,7 +62,7 @@ func TestServeUntilSIGTERM(t *testing.T) {
 	if out.Len() > 0 {
 		t.Errorf("printed %q", out.String())
 	}
-	for _, want := range []string{"msg=serving ", "msg=stopping ", "msg=stopped"} {
+	for _, want := range []string{"msg=serving ", "msg=stopping", "msg=stopped"} {
 		if !strings.Contains(errs.String(), want) {
 			t.Errorf("the log has no %q:\n%s", want, errs.String())
 		}

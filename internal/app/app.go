@@ -143,7 +143,7 @@ func (a *App) Run(ctx context.Context) error {
 	g.Go(func() error { a.beat(ctx); return nil })
 	a.log.InfoContext(ctx, "serving", "url", a.url, "admin", a.AdminURL(), "data", a.cfg.Data)
 	<-ctx.Done()
-	a.log.InfoContext(ctx, "stopping", "within", a.cfg.Limits.DrainTimeout)
+	a.log.InfoContext(ctx, "stopping")
 	err := g.Wait()
 	a.log.InfoContext(ctx, "stopped")
 	return err

@@ -175,7 +175,7 @@ type Log struct {
 // Limits bounds what one client can ask of the service.
 type Limits struct {
 	BodyBytes    int64         `yaml:"body_bytes"`    // of a request
-	DrainTimeout time.Duration `yaml:"drain_timeout"` // for requests and jobs under way at a stop
+	DrainTimeout time.Duration `yaml:"drain_timeout"` // for requests under way at a stop
 }
 
 // Default returns the embedded default. Values that follow from others
