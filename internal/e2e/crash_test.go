@@ -26,9 +26,10 @@ jobs: {workers: 3, lease: 1s, heartbeat: 100ms}
 type crasher struct {
 	*server
 	r      *rand.Rand
-	source string         // volume that is backed up
-	target string         // volume that is restored over
-	held   map[string]sum // what each available backup holds
+	source string          // volume that is backed up
+	target string          // volume that is restored over
+	held   map[string]sum  // what each available backup holds
+	taken  map[string]bool // backups that an operation under way needs
 
 	typical map[string]time.Duration // how long an operation takes undisturbed
 	kills   int
@@ -69,7 +70,7 @@ func TestKilledOperationsGoOn(t *testing.T) {
 func newCrasher(t *testing.T) *crasher {
 	t.Helper()
 	x := &crasher{
-		server: newServer(t, settings{more: slow}), r: newRand(t), held: map[string]sum{},
+		server: newServer(t, settings{more: slow}), r: newRand(t), held: map[string]sum{}, taken: map[string]bool{},
 		hits: map[string]int{}, typical: map[string]time.Duration{},
 	}
 	x.start()
@@ -166,9 +167,11 @@ func (x *crasher) restoreNew() operation {
 	x.t.Helper()
 	id := x.available()
 	want := x.held[id]
+	x.taken[id] = true
 	volume := x.restore(id)
 	return operation{func() {
 		x.t.Helper()
+		delete(x.taken, id)
 		x.wait("volume", volume, "available")
 		x.wait("backup", id, "available")
 		if digest(x.t, x.volumeFile(volume)) != want {
@@ -184,10 +187,12 @@ func (x *crasher) restoreToTarget() operation {
 	x.t.Helper()
 	id := x.available()
 	want := x.held[id]
+	x.taken[id] = true
 	scribble(x.t, x.r, x.volumeFile(x.target), 8, 1<<20)
 	x.restoreOver(id, x.target)
 	return operation{func() {
 		x.t.Helper()
+		delete(x.taken, id)
 		x.wait("volume", x.target, "available")
 		x.wait("backup", id, "available")
 		if digest(x.t, x.volumeFile(x.target)) != want {
@@ -216,7 +221,7 @@ func (x *crasher) available() string {
 	x.t.Helper()
 	ids := slices.Sorted(maps.Keys(x.held))
 	for _, i := range x.r.Perm(len(ids)) {
-		if x.status("backup", ids[i]) == "available" {
+		if !x.taken[ids[i]] && x.status("backup", ids[i]) == "available" {
 			return ids[i]
 		}
 	}

@@ -26,9 +26,6 @@ const (
 // it, backs it up again, and restores both backups, and measures the most that
 // the process had in memory meanwhile.
 func TestMemoryDoesNotGrowWithTheVolume(t *testing.T) {
-	if testing.Short() {
-		t.Skip("moves some 10 GB")
-	}
 	// As many as a larger machine would have: memory must not grow with them
 	// either.
 	s := newServer(t, settings{level: "info", more: "engine: {workers: 16}\n"})

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/uuid"
@@ -49,20 +50,19 @@ func stoppedAtEach(t *testing.T, op fault.Op, ask func(*world) (check func())) (
 			if late || how == "orderly" {
 				step = *stopStep
 			}
-			for n, hit := 1, true; hit; n += step {
+			for n, again := 1, true; again; n += step {
 				w := newWorld(t, options{hasty: true})
 				check := ask(w)
-				hit = false
+				var hit atomic.Bool
 				ctx, cancel := context.WithCancel(w.ctx())
 				w.stop = cancel
 				w.store.Add(fault.Fault{Op: op, Nth: n, Since: true, Late: late, Err: errDead, Before: func(context.Context) error {
-					if !hit {
-						hit = true
+					if hit.CompareAndSwap(false, true) {
 						stop(w)
 					}
 					return nil
 				}})
-				for !hit {
+				for !hit.Load() {
 					found, err := w.queue.ProcessOne(ctx, w.handlers)
 					must(t, err)
 					if !found {
@@ -70,6 +70,7 @@ func stoppedAtEach(t *testing.T, op fault.Op, ask func(*world) (check func())) (
 					}
 				}
 				cancel()
+				again = hit.Load()
 				checkpoints += w.count("SELECT COUNT(*) FROM vault_checkpoints")
 				w.store.Clear()
 				w.restart()
