@@ -37,6 +37,8 @@ func (q *Queue) execute(ctx context.Context, r *Run, h Handler) {
 		log.ErrorContext(ctx, "the outcome of a job was not recorded; it will run again", "outcome", outcome, "error", werr)
 	case outcome == outcomeFailed:
 		log.WarnContext(ctx, "job failed", "error", err)
+	case outcome == outcomeRetried:
+		log.WarnContext(ctx, "job put off", "error", err)
 	case outcome == outcomeDone:
 		log.InfoContext(ctx, "job done", "seconds", time.Since(began).Seconds())
 	default:

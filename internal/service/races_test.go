@@ -232,6 +232,38 @@ func TestOneAtATime(t *testing.T) {
 	})
 }
 
+// The number of items is bounded over all requests together.
+func TestMetadataIsBounded(t *testing.T) {
+	x := newSite(t, "", options{})
+	v := x.volume(backup.Available, 1)
+	s := x.snapshot(v, backup.Available)
+	many := map[string]string{}
+	for i := range 127 {
+		many[fmt.Sprint(i)] = "x"
+	}
+	last, oneMore := map[string]string{"k": "v"}, map[string]string{"more": "x"}
+	for _, set := range []func(meta map[string]string) error{
+		func(m map[string]string) error {
+			_, err := x.s.SetVolumeMetadata(x.ctx(), member, v, m, false)
+			return err
+		},
+		func(m map[string]string) error {
+			_, err := x.s.SetSnapshotMetadata(x.ctx(), member, s, m, false)
+			return err
+		},
+	} {
+		must(t, set(many))
+		must(t, set(last))
+		wantReason(t, set(oneMore), backup.Invalid, "")
+	}
+}
+
+func TestUnknownZoneIsRefused(t *testing.T) {
+	x := newSite(t, "", options{})
+	_, err := x.s.CreateVolume(x.ctx(), member, service.NewVolume{SizeGiB: 1, Zone: "nowhere"})
+	wantReason(t, err, backup.Invalid, "")
+}
+
 func TestMetadata(t *testing.T) {
 	x := newSite(t, "", options{})
 	v := x.volume(backup.Available, 1)

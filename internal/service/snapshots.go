@@ -106,7 +106,7 @@ func (s *Service) UpdateSnapshot(ctx context.Context, c backup.Caller, id string
 func (s *Service) SetSnapshotMetadata(ctx context.Context, c backup.Caller, id string, meta map[string]string, replace bool) (map[string]string, error) {
 	snap, err := s.changeSnapshot(ctx, c, ruleSnapshotSetMeta, id, func(snap *backup.Snapshot) error {
 		snap.Metadata = merge(snap.Metadata, meta, replace)
-		return nil
+		return bounded(snap.Metadata)
 	})
 	return snap.Metadata, err
 }

@@ -21,6 +21,9 @@ func (s *Service) CreateVolume(ctx context.Context, c backup.Caller, n NewVolume
 		return backup.Volume{}, invalid(backup.ImageSourceUnsupported,
 			"image "+n.ImageID+" could not be found", map[string]string{"id": n.ImageID})
 	}
+	if n.Zone != "" && n.Zone != s.cfg.Zone {
+		return backup.Volume{}, backup.Errorf(backup.Invalid, "Availability zone '%s' is invalid.", n.Zone)
+	}
 	typ, err := s.volumeType(n.Type)
 	if err != nil {
 		return backup.Volume{}, err
@@ -213,7 +216,7 @@ func (u Update) apply(name, description *string, metadata *map[string]string) {
 func (s *Service) SetVolumeMetadata(ctx context.Context, c backup.Caller, id string, meta map[string]string, replace bool) (map[string]string, error) {
 	v, err := s.changeVolume(ctx, c, ruleVolumeSetMeta, id, func(_ *catalog.Tx, v *backup.Volume) error {
 		v.Metadata = merge(v.Metadata, meta, replace)
-		return nil
+		return bounded(v.Metadata)
 	})
 	return v.Metadata, err
 }
@@ -225,6 +228,16 @@ func merge(old, add map[string]string, replace bool) map[string]string {
 	}
 	maps.Copy(all, add)
 	return all
+}
+
+// maxMetadata is how many items a resource may have.
+const maxMetadata = 128
+
+func bounded(meta map[string]string) error {
+	if len(meta) > maxMetadata {
+		return backup.Errorf(backup.Invalid, "a resource may have %d metadata items, not %d", maxMetadata, len(meta))
+	}
+	return nil
 }
 
 // DeleteVolumeMetadata takes one key out of a volume's metadata.

@@ -427,6 +427,8 @@ func TestFolderKeepsToItsOwnFiles(t *testing.T) {
 		mustFail(t, err, volume.ErrInvalid)
 		_, _, err = f.TakeBase(ctx, id, newID())
 		mustFail(t, err, volume.ErrInvalid)
+		_, err = f.OpenTarget(id)
+		mustFail(t, err, volume.ErrInvalid)
 		mustFail(t, f.Grow(ctx, id, gib), volume.ErrInvalid)
 		mustFail(t, f.Create(ctx, id, gib), volume.ErrInvalid)
 		must(t, f.Delete(ctx, id))

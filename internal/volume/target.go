@@ -41,6 +41,25 @@ func OpenFileTarget(path string) (*FileTarget, error) {
 	return &FileTarget{f: f, path: path, size: size, device: !info.Mode().IsRegular()}, nil
 }
 
+// OpenTarget opens a volume of the folder for writing. What stands in its place
+// but is no file of the folder's, such as a link, fails with ErrInvalid.
+func (f *Folder) OpenTarget(id string) (*FileTarget, error) {
+	path, err := idPath(f.dir, id)
+	if err != nil {
+		return nil, err
+	}
+	file, err := openOwn(path, os.O_RDWR)
+	if err != nil {
+		return nil, fmt.Errorf("open volume %q: %w", id, classify(err))
+	}
+	info, err := file.Stat()
+	if err != nil {
+		file.Close()
+		return nil, fmt.Errorf("open volume %q: %w", id, err)
+	}
+	return &FileTarget{f: file, path: path, size: info.Size()}, nil
+}
+
 // Size returns how many bytes the target holds.
 func (t *FileTarget) Size() int64 { return t.size }
 

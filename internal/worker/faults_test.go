@@ -392,3 +392,42 @@ func TestUnreadablePayload(t *testing.T) {
 	w.runAll()
 	w.wantTidy()
 }
+
+// What somebody else has done to a volume's file makes its backup fail, and a
+// restore over it, with a reason that says what is wrong.
+func TestVolumeFileThatIsNoVolume(t *testing.T) {
+	w := newWorld(t, options{})
+	vol, _ := w.filled(1)
+	first := w.backUp(alice, service.NewBackup{VolumeID: vol})
+
+	must(t, os.Truncate(w.path(vol), 12345))
+	short := w.ask(alice, service.NewBackup{VolumeID: vol})
+	w.runAll()
+	w.wantBackup(short, backup.Errored)
+	if got := w.backup(short).FailReason; !strings.Contains(got, "shorter than the volume") {
+		t.Errorf("fail reason: %s", got)
+	}
+	w.wantVolume(vol, backup.Available)
+
+	elsewhere := w.path(vol) + ".elsewhere"
+	must(t, os.WriteFile(elsewhere, make([]byte, 4096), 0o600))
+	must(t, os.Truncate(elsewhere, backup.GiB))
+	must(t, os.Remove(w.path(vol)))
+	must(t, os.Symlink(elsewhere, w.path(vol)))
+	linked := w.ask(alice, service.NewBackup{VolumeID: vol})
+	w.runAll()
+	w.wantBackup(linked, backup.Errored)
+	if got := w.backup(linked).FailReason; !strings.Contains(got, "can't be used") {
+		t.Errorf("fail reason: %s", got)
+	}
+	_, err := w.service.RestoreBackup(w.ctx(), alice, first, service.RestoreRequest{VolumeID: vol})
+	must(t, err)
+	w.runAll()
+	w.wantVolume(vol, backup.ErrorRestoring)
+	w.wantBackup(first, backup.Available)
+	content, err := os.ReadFile(elsewhere)
+	must(t, err)
+	if strings.Trim(string(content), "\x00") != "" {
+		t.Error("a restore wrote through a link")
+	}
+}

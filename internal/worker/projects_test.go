@@ -31,7 +31,9 @@ func TestProjectsShareNothing(t *testing.T) {
 		w.scribble(v.ID, newImage(backup.GiB), 1)
 		fresh = append(fresh, w.backup(w.backUp(c, service.NewBackup{VolumeID: v.ID})).Stats.New)
 	}
-	if fresh[0] == 0 || fresh[1] != fresh[0] || fresh[2] != 0 {
+	// Which blocks a lookup begins with is the vault's secret, so that short
+	// runs may be missed.
+	if fresh[0] == 0 || fresh[1] < fresh[0]*9/10 || fresh[2] > fresh[0]/2 {
 		t.Errorf("new bytes of alice, bob and alice again: %v", fresh)
 	}
 }
@@ -49,7 +51,7 @@ func TestWhatFailuresMean(t *testing.T) {
 		{blob.ErrNoSpace, backup.Internal, "The backup store is full. Earlier backups are not affected."},
 		{volume.ErrNoSpace, backup.Internal, "The disk that holds the volumes is full."},
 		{volume.ErrNotFound, backup.Internal, "The volume's data was not found on this host."},
-		{volume.ErrInvalid, backup.Internal, "The service failed. Ask the operator, with this backup's id."},
+		{volume.ErrInvalid, backup.Internal, "The volume's file on this host can't be used. Ask the operator, with this backup's id."},
 		{vault.ErrTooSmall, backup.Internal, "The service failed. Ask the operator, with this backup's id."},
 		{keyring.ErrMissing, backup.Internal, "The key of this project's vault is missing from the store."},
 		{keyring.ErrWrongKey, backup.Internal, "The master key does not fit this project's vault."},

@@ -71,6 +71,8 @@ func reason(err error) string {
 		return "Stored data is damaged: object " + corrupt.Object + "."
 	case errors.Is(err, volume.ErrNotFound):
 		return "The volume's data was not found on this host."
+	case errors.Is(err, volume.ErrInvalid):
+		return "The volume's file on this host can't be used. Ask the operator, with this backup's id."
 	case backup.KindOf(err) == backup.Unavailable:
 		return "The backup store or the database could not be reached. Ask the operator, with this backup's id."
 	default:

@@ -24,12 +24,11 @@ func (w *Worker) restore(ctx context.Context, r *jobs.Run, p service.RestoreWork
 			return err
 		}
 	}
-	path, err := w.Volumes.Path(p.VolumeID)
+	target, err := w.Volumes.OpenTarget(p.VolumeID)
 	if err != nil {
 		return err
 	}
-	p.Path = path
-	return w.restoreTo(ctx, r, p, func(tx *catalog.Tx) error { return w.Service.Restored(ctx, tx, p) })
+	return w.restoreTo(ctx, r, p, target, func(tx *catalog.Tx) error { return w.Service.Restored(ctx, tx, p) })
 }
 
 func (w *Worker) volume(ctx context.Context, id string) (backup.Volume, error) {
@@ -43,26 +42,20 @@ func (w *Worker) volume(ctx context.Context, id string) (backup.Volume, error) {
 
 // restorePath writes a backup to a file or device of this host.
 func (w *Worker) restorePath(ctx context.Context, r *jobs.Run, p service.RestoreWork) error {
-	return w.restoreTo(ctx, r, p, func(*catalog.Tx) error { return nil })
-}
-
-// restoreTo writes a backup to p.Path. It goes on where an earlier attempt
-// stopped.
-func (w *Worker) restoreTo(ctx context.Context, r *jobs.Run, p service.RestoreWork, outcome func(*catalog.Tx) error) error {
-	b, rec, err := w.pin(ctx, r, p.BackupID)
-	if err != nil {
-		return err
-	}
-	v, err := w.Vaults.Open(ctx, rec.Vault, &fence{db: w.DB})
-	if err != nil {
-		return err
-	}
 	target, err := volume.OpenFileTarget(p.Path)
 	if err != nil {
 		return err
 	}
-	err = w.fill(ctx, r, v, rec, b.Bytes, target)
-	if err := closeAfter(target, err); err != nil {
+	return w.restoreTo(ctx, r, p, target, func(*catalog.Tx) error { return nil })
+}
+
+// restoreTo writes a backup to a target, which it closes. It goes on where an
+// earlier attempt stopped.
+func (w *Worker) restoreTo(
+	ctx context.Context, r *jobs.Run, p service.RestoreWork, target *volume.FileTarget, outcome func(*catalog.Tx) error,
+) error {
+	err := closeAfter(target, w.fill(ctx, r, p.BackupID, target))
+	if err != nil {
 		return err
 	}
 	return w.finish(ctx, r, func(tx *catalog.Tx) error {
@@ -73,14 +66,22 @@ func (w *Worker) restoreTo(ctx context.Context, r *jobs.Run, p service.RestoreWo
 	})
 }
 
-func (w *Worker) fill(ctx context.Context, r *jobs.Run, v *vault.Vault, rec catalog.Record, size int64, target vault.Target) error {
+func (w *Worker) fill(ctx context.Context, r *jobs.Run, backupID string, target vault.Target) error {
+	b, rec, err := w.pin(ctx, r, backupID)
+	if err != nil {
+		return err
+	}
+	v, err := w.Vaults.Open(ctx, rec.Vault, &fence{db: w.DB})
+	if err != nil {
+		return err
+	}
 	var before Progress
 	if len(r.Job.Progress) > 0 {
 		if err := json.Unmarshal(r.Job.Progress, &before); err != nil {
 			return err
 		}
 	}
-	now := Progress{Done: before.Reached, Size: size, Reached: before.Reached}
+	now := Progress{Done: before.Reached, Size: b.Bytes, Reached: before.Reached}
 	return v.Restore(ctx, vault.RestoreRequest{
 		Record: vault.RecordRef{Object: rec.Object, Hash: rec.Hash}, Target: target, From: before.Reached,
 		Reached: func(offset int64) error {

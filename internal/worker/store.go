@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"encoding/json"
+	"errors"
 
 	"holdfast/internal/backup"
 	"holdfast/internal/catalog"
@@ -90,9 +91,17 @@ func (w *Worker) openSource(b backup.Backup, path string) (*source, error) {
 	if err != nil {
 		return nil, err
 	}
-	src.FileSource, err = volume.OpenFileSource(path)
-	return src, err
+	if src.FileSource, err = volume.OpenFileSource(path); err != nil {
+		return nil, err
+	}
+	if size := src.Size(); src.state != "" && size < b.SizeGiB*backup.GiB {
+		return nil, errors.Join(&volume.SourceError{Path: path, Offset: size, Err: errShort}, src.Close())
+	}
+	return src, nil
 }
+
+// errShort says that somebody else has cut a volume's file.
+var errShort = errors.New("its file is shorter than the volume")
 
 // committer returns what the session's commit does to the backup.
 func (w *Worker) committer(
