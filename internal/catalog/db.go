@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"os"
 	"time"
 
+	"holdfast/internal/backup"
 	"holdfast/internal/clock"
 )
 
@@ -26,6 +28,7 @@ type DB struct {
 	read     *sql.DB // the same as write on PostgreSQL
 	postgres bool
 	clock    clock.Clock
+	path     string // of the SQLite file; empty on PostgreSQL
 }
 
 // Open opens the database and brings its tables up to date; several processes
@@ -43,6 +46,9 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the catalog: %w", classify(ctx, err))
 	}
+	if !db.postgres {
+		db.path = cfg.Path
+	}
 	return db, nil
 }
 
@@ -55,12 +61,18 @@ func (db *DB) Close() error {
 	return err
 }
 
-// Ping reports whether the database answers.
+// Ping reports whether the database answers. A SQLite file that was moved away
+// still would, for as long as it is open: it counts as gone.
 func (db *DB) Ping(ctx context.Context) error {
 	var one int64
 	err := db.read.QueryRowContext(ctx, "SELECT 1").Scan(&one)
 	if err != nil {
 		return fmt.Errorf("reach the catalog: %w", classify(ctx, err))
+	}
+	if db.path != "" {
+		if _, err := os.Stat(db.path); err != nil {
+			return backup.Errorf(backup.Unavailable, "reach the catalog: %w", err)
+		}
 	}
 	return nil
 }

@@ -286,6 +286,26 @@ func TestCanceledContextStaysSo(t *testing.T) {
 	})
 }
 
+func TestFileMovedAwayIsUnavailable(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "catalog.db")
+	db := open(t, catalog.Config{Path: path, Clock: clock.NewFake(start)})
+	if err := db.Ping(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(path, path+".away"); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Ping(t.Context()); backup.KindOf(err) != backup.Unavailable {
+		t.Errorf("got %v", err)
+	}
+	if err := os.Rename(path+".away", path); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Ping(t.Context()); err != nil {
+		t.Errorf("afterwards: %v", err)
+	}
+}
+
 func TestSQLiteFile(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "a b?#%41&x=1")
 	if err := os.Mkdir(dir, 0o700); err != nil {
