@@ -2,7 +2,11 @@ package app
 
 import (
 	"context"
+	"errors"
 	"log/slog"
+	"path"
+
+	"github.com/google/uuid"
 
 	"holdfast/internal/backup"
 	"holdfast/internal/blob/local"
@@ -33,6 +37,9 @@ func OpenStore(ctx context.Context, dir, keyFile string, log *slog.Logger) (*Sto
 	if err != nil {
 		return nil, err
 	}
+	if foreign(bare.Backups()) {
+		return nil, startErrorf("%s holds another key than the vaults in %s need", keyFile, dir)
+	}
 	for _, b := range bare.Backups() {
 		if b.Err != nil {
 			log.WarnContext(ctx, "a record can't be read", "object", b.Ref.Object, "error", b.Err)
@@ -41,11 +48,21 @@ func OpenStore(ctx context.Context, dir, keyFile string, log *slog.Logger) (*Sto
 	return &Store{bare}, nil
 }
 
+// foreign reports whether the master key opens none of the vaults.
+func foreign(all []vault.BareBackup) bool {
+	for _, b := range all {
+		if !errors.Is(b.Err, keyring.ErrWrongKey) {
+			return false
+		}
+	}
+	return len(all) > 0
+}
+
 // Close does nothing: there is nothing to release.
 func (s *Store) Close() error { return nil }
 
 // List returns the backups, oldest first: a project's by its id, or all. One
-// whose record can't be read is listed as damaged, under its object's name.
+// whose record can't be read has the status error.
 func (s *Store) List(_ context.Context, project string) ([]Item, error) {
 	var all []Item
 	for _, b := range s.bare.Backups() {
@@ -102,7 +119,8 @@ func (s *Store) Restore(ctx context.Context, p PathRestore) error {
 // bareItem shows what a record says.
 func bareItem(b vault.BareBackup) Item {
 	if b.Err != nil {
-		return Item{ID: b.Ref.Object, Status: string(backup.Errored), FailReason: b.Err.Error()}
+		id := path.Base(b.Ref.Object)[:len(uuid.Nil.String())] // a record's name begins with it
+		return Item{ID: id, Status: string(backup.Errored), FailReason: b.Err.Error()}
 	}
 	info, res := b.Record.Info, b.Record.Result
 	return Item{

@@ -105,7 +105,7 @@ func (b *Bare) load(ctx context.Context, n format.RecordName) (BareBackup, error
 	backup := BareBackup{Vault: n.Vault, Ref: RecordRef{Object: n.String()}}
 	v := b.vaults[n.Vault]
 	if v.err != nil {
-		backup.Err = fmt.Errorf("open keys of vault %s: %w", n.Vault, v.err)
+		backup.Err = v.err
 		return backup, nil
 	}
 	backup.Record, backup.Err = v.reader().record(ctx, backup.Ref)
@@ -129,7 +129,7 @@ func (b *Bare) Restore(ctx context.Context, req RestoreRequest) error {
 		return fmt.Errorf("restore: %w: vault %s", blob.ErrNotFound, n.Vault)
 	}
 	if v.err != nil {
-		return fmt.Errorf("open keys of vault %s: %w", n.Vault, v.err)
+		return v.err
 	}
 	return restore(ctx, v.reader(), min(runtime.GOMAXPROCS(0), maxWorkers), req)
 }
