@@ -11,6 +11,7 @@ import (
 
 	"holdfast/internal/backup"
 	"holdfast/internal/catalog"
+	"holdfast/internal/obs"
 )
 
 const (
@@ -56,7 +57,7 @@ func (q *Queue) attempt(ctx context.Context, r *Run, h Handler) error {
 	case r.Job.Crashes > maxCrashes:
 		return backup.Errorf(backup.Internal, "given up: %d workers ended while they ran this job", r.Job.Crashes)
 	}
-	hctx := r.start(ctx)
+	hctx := r.start(obs.WithJobID(obs.WithRequestID(ctx, r.Job.RequestID), r.Job.ID))
 	defer r.cancel(nil)
 	bctx, stopBeat := context.WithCancel(context.WithoutCancel(ctx))
 	beaten := make(chan struct{})

@@ -133,20 +133,6 @@ func Get(ctx context.Context, tx *catalog.Tx, id string) (Job, error) {
 	return j, nil
 }
 
-// BySubject returns the latest job of a resource, or false where there is
-// none.
-func BySubject(ctx context.Context, tx *catalog.Tx, subject string) (Job, bool, error) {
-	j, err := scan(tx.QueryRow(ctx, "SELECT "+columns+` FROM jobs WHERE subject = $1
-		ORDER BY created_at DESC, id DESC LIMIT 1`, subject))
-	if errors.Is(err, sql.ErrNoRows) {
-		return Job{}, false, nil
-	}
-	if err != nil {
-		return Job{}, false, fmt.Errorf("read the latest job of %s: %w", subject, err)
-	}
-	return j, true, nil
-}
-
 // Unfinished returns the queued and running jobs of a resource, the oldest
 // first.
 func Unfinished(ctx context.Context, tx *catalog.Tx, subject string) ([]Job, error) {

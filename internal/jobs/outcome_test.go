@@ -10,6 +10,7 @@ import (
 	"holdfast/internal/backup"
 	"holdfast/internal/catalog"
 	"holdfast/internal/jobs"
+	"holdfast/internal/obs"
 )
 
 // failing is a handler whose Run returns an error, and which remembers what
@@ -99,6 +100,24 @@ func TestRetryWaitsAtLeastAsLongAsAsked(t *testing.T) {
 		}
 		if !errors.Is(jobs.Retry(cause, 0), cause) {
 			t.Error("the cause is hidden")
+		}
+	})
+}
+
+// What a handler logs can be traced to its job and to the request.
+func TestHandlersContextCarriesIDs(t *testing.T) {
+	eachDB(t, func(t *testing.T, w *world) {
+		q := w.queue(t, nil)
+		j := w.enqueue(t, jobs.New{Kind: "k", RequestID: "req-1"})
+		h := (&failing{}).handlers()["k"].(funcs)
+		var job, request string
+		h.run = func(ctx context.Context, _ *jobs.Run) error {
+			job, request = obs.JobID(ctx), obs.RequestID(ctx)
+			return nil
+		}
+		processOne(t, q, map[string]jobs.Handler{"k": h})
+		if job != j.ID || request != "req-1" {
+			t.Errorf("job id %q, request id %q", job, request)
 		}
 	})
 }

@@ -209,7 +209,6 @@ var wordings = map[broken]wording{
 		"Current usage is {used} and the requested limit is {limit}."},
 
 	// 404, not 503: compliance suites look for the binary's name in it.
-	{reason: backup.BackupServiceNotRunning}: {http.StatusNotFound, "Service cinder-backup could not be found."},
 }
 
 // word returns the fault for an error of the service whose rule has a row,
