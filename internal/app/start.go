@@ -62,35 +62,17 @@ func owned(path string, info fs.FileInfo) error {
 }
 
 // createOnce makes a private file whole, or fails with fs.ErrExist.
-func createOnce(path string, content []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(content)
-	if err == nil {
-		err = f.Sync()
-	}
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	if err == nil {
-		err = os.Link(f.Name(), path)
-	}
-	return errors.Join(err, os.Remove(f.Name()))
-}
+func createOnce(path string, content []byte) error { return putWhole(path, content, os.Link) }
 
 // writePrivate replaces a file whole, readable by its owner alone.
-func writePrivate(path string, content []byte) (err error) {
+func writePrivate(path string, content []byte) error { return putWhole(path, content, os.Rename) }
+
+// putWhole writes a private file aside and has place give it its name.
+func putWhole(path string, content []byte, place func(from, to string) error) error {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-")
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, os.Remove(f.Name()))
-		}
-	}()
 	_, err = f.Write(content)
 	if err == nil {
 		err = f.Sync()
@@ -99,7 +81,10 @@ func writePrivate(path string, content []byte) (err error) {
 		err = cerr
 	}
 	if err == nil {
-		err = os.Rename(f.Name(), path)
+		err = place(f.Name(), path)
+	}
+	if rerr := os.Remove(f.Name()); !errors.Is(rerr, fs.ErrNotExist) {
+		err = errors.Join(err, rerr)
 	}
 	return err
 }
