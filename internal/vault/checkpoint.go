@@ -53,14 +53,6 @@ func (b *backup) flush(ctx context.Context) error {
 	return b.s.list(ctx, true)
 }
 
-func (s *session) takePlaced() []Placement {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	placed := s.placed
-	s.placed = nil
-	return placed
-}
-
 // state is what a checkpoint keeps of a backup.
 type state struct {
 	size    int64

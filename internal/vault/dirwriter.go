@@ -17,67 +17,67 @@ type dirCopy struct {
 const listed = 8 << 20
 
 // list writes the second copies of the directories of all durable packs, and
-// a placement segment of these; afterwards they are in s.placed. Without all,
+// a placement segment of these; afterwards they are in w.placed. Without all,
 // it does so only where a directory object can be filled.
-func (s *session) list(ctx context.Context, all bool) error {
+func (w *writer) list(ctx context.Context, all bool) error {
 	for {
-		batch := s.nextCopies(all)
+		batch := w.nextCopies(all)
 		if len(batch) == 0 {
 			return nil
 		}
-		placed, err := s.writeCopies(ctx, batch)
+		placed, err := w.writeCopies(ctx, batch)
 		if err != nil {
 			return err
 		}
-		name, err := s.name(format.Placements)
+		name, err := w.name(format.Placements)
 		if err != nil {
 			return err
 		}
-		if _, err := s.putWhole(ctx, whole{
+		if _, err := w.putWhole(ctx, whole{
 			name: name, kind: format.KindPlacement, label: sealing.PlacementLabel, plain: appendPlacements(nil, placed),
 		}); err != nil {
 			return err
 		}
-		s.mu.Lock()
-		s.placed = append(s.placed, placed...)
-		s.mu.Unlock()
+		w.listing.Lock()
+		w.placed = append(w.placed, placed...)
+		w.listing.Unlock()
 		for _, p := range placed {
-			s.read.places.set(p.Pack, p)
+			w.read.places.set(p.Pack, p)
 		}
 	}
 }
 
 // nextCopies takes the next directory object's worth of copies.
-func (s *session) nextCopies(all bool) []dirCopy {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+func (w *writer) nextCopies(all bool) []dirCopy {
+	w.listing.Lock()
+	defer w.listing.Unlock()
 	size := 0
-	for i := range s.unlisted {
-		size += len(s.unlisted[i].dir)
+	for i := range w.unlisted {
+		size += len(w.unlisted[i].dir)
 		if size >= listed {
-			batch := s.unlisted[:i+1]
-			s.unlisted = append([]dirCopy(nil), s.unlisted[i+1:]...)
+			batch := w.unlisted[:i+1]
+			w.unlisted = append([]dirCopy(nil), w.unlisted[i+1:]...)
 			return batch
 		}
 	}
 	if !all {
 		return nil
 	}
-	batch := s.unlisted
-	s.unlisted = nil
+	batch := w.unlisted
+	w.unlisted = nil
 	return batch
 }
 
-func (s *session) writeCopies(ctx context.Context, batch []dirCopy) ([]Placement, error) {
-	h, err := s.header(format.KindDirectories, ID{})
+func (w *writer) writeCopies(ctx context.Context, batch []dirCopy) ([]Placement, error) {
+	h, err := w.header(format.KindDirectories, ID{})
 	if err != nil {
 		return nil, err
 	}
-	name, err := s.name(format.Dirs)
+	name, err := w.name(format.Dirs)
 	if err != nil {
 		return nil, err
 	}
-	b := body{pool: &s.chunks}
+	b := body{pool: &w.chunks}
 	defer b.release()
 	b.Write(h.Append(nil))
 	placed := make([]Placement, 0, len(batch))
@@ -96,5 +96,14 @@ func (s *session) writeCopies(ctx context.Context, batch []dirCopy) ([]Placement
 		placed = append(placed, p)
 	}
 	b.Write(format.AppendFooter(nil, entries))
-	return placed, s.put(ctx, name, &b, b.size)
+	return placed, w.put(ctx, name, &b, b.size)
+}
+
+// takePlaced takes the packs that became durable since the last call.
+func (w *writer) takePlaced() []Placement {
+	w.listing.Lock()
+	defer w.listing.Unlock()
+	placed := w.placed
+	w.placed = nil
+	return placed
 }

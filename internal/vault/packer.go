@@ -267,44 +267,16 @@ func (s *session) putPack(ctx context.Context, o *openPack) error {
 		blocks += len(c.digests)
 	}
 	dir := d.Append(nil, o.dir)
-	return s.putPlaced(ctx, &o.body, placedPack{
+	if err := s.putPlaced(ctx, &o.body, placedPack{
 		header: o.header, kind: DataPack, name: o.name, dir: dir, live: int64(blocks), directory: d,
-	})
-}
-
-// placedPack is what putPlaced needs to know of a pack, whatever its kind.
-type placedPack struct {
-	header    format.Header
-	kind      PackKind
-	name      string
-	dir       []byte // the sealed directory
-	live      int64
-	directory *pack.Directory // nil for pages
-}
-
-// putPlaced ends a pack's body with its directory and footer and stores it.
-func (s *session) putPlaced(ctx context.Context, b *body, p placedPack) error {
-	place := Placement{
-		Pack: p.header.Identity, Generation: p.header.Generation, Kind: p.kind, Object: p.name,
-		DirOffset: b.size, Length: b.size + int64(len(p.dir)), Live: p.live,
-	}
-	b.Write(p.dir)
-	b.Write(format.AppendFooter(nil, []format.FooterEntry{{
-		Pack: place.Pack, Generation: place.Generation, Kind: p.header.Kind,
-		Length: place.Length, DirOffset: place.DirOffset,
-	}}))
-	if err := s.put(ctx, p.name, b, b.size); err != nil {
+	}); err != nil {
 		return err
 	}
-	if p.directory != nil {
-		s.read.keep(PackGen{Pack: place.Pack, Generation: place.Generation}, p.directory)
-	}
-	s.read.places.set(place.Pack, place)
-	s.exists.set(place.Pack, true)
+	id := o.header.Identity
+	s.exists.set(id, true)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.own, place.Pack)
-	s.unlisted = append(s.unlisted, dirCopy{place: place, dir: p.dir})
+	delete(s.own, id)
 	return nil
 }
 

@@ -162,12 +162,12 @@ func (r *reader) record(ctx context.Context, ref RecordRef) (Record, error) {
 }
 
 // writeRecord puts the record, the last object of a backup.
-func (s *session) writeRecord(ctx context.Context, rec *Record) (RecordRef, error) {
+func (w *writer) writeRecord(ctx context.Context, rec *Record) (RecordRef, error) {
 	backup, ok := format.ParseUUID(rec.Info.Backup)
 	if !ok {
 		return RecordRef{}, fmt.Errorf("write record: backup %q is no UUID", rec.Info.Backup)
 	}
-	random, err := s.random()
+	random, err := w.random()
 	if err != nil {
 		return RecordRef{}, err
 	}
@@ -175,8 +175,8 @@ func (s *session) writeRecord(ctx context.Context, rec *Record) (RecordRef, erro
 	if err != nil {
 		return RecordRef{}, err
 	}
-	name := format.RecordName{Vault: s.v.id, Backup: backup, Attempt: s.ref.Token, Random: random}.String()
-	object, err := s.putWhole(ctx, whole{
+	name := format.RecordName{Vault: w.v.id, Backup: backup, Attempt: w.ref.Token, Random: random}.String()
+	object, err := w.putWhole(ctx, whole{
 		name: name, kind: format.KindRecord, label: sealing.RecordLabel, identity: backup, plain: plain,
 	})
 	if err != nil {
