@@ -22,7 +22,7 @@ const fullEvery = 10
 // same session and a higher token, and then goes on from the last checkpoint.
 //
 // Errors: *SourceError where the source can't be read; ErrFenced where the
-// session was taken over; ErrStaleChangeMap; blob.ErrNoSpace; the context's.
+// session was taken over; ErrOldCatalog; ErrStaleChangeMap; blob.ErrNoSpace; the context's.
 func (v *Vault) Backup(ctx context.Context, req BackupRequest) (Result, error) {
 	if err := v.validate(&req); err != nil {
 		return Result{}, err
@@ -35,6 +35,9 @@ func (v *Vault) Backup(ctx context.Context, req BackupRequest) (Result, error) {
 	s := newSession(v, req.Session, begun, fail)
 	defer s.uploads.wg.Wait()
 	defer fail(context.Canceled)
+	if err := s.read.guard(ctx, begun.Announced, begun.Incarnation); err != nil {
+		return Result{}, err
+	}
 	b := &backup{s: s, req: req, size: req.Source.Size()}
 	result, err := b.run(ctx)
 	if err != nil {
@@ -298,7 +301,7 @@ func (b *backup) finish(ctx context.Context) (Result, error) {
 	}
 	result := b.result(root)
 	if err := b.s.v.cfg.Fence.Commit(ctx, b.req.Session, Commit{
-		Record: record, Packs: b.s.takePlaced(), Segment: ref, Result: result,
+		Record: record, Map: maps.AppendRoot(nil, root, rec.Height), Packs: b.s.takePlaced(), Segment: ref, Result: result,
 	}); err != nil {
 		return Result{}, fmt.Errorf("commit session: %w", err)
 	}

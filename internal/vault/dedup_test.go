@@ -48,7 +48,7 @@ func TestNeighboursAreFound(t *testing.T) {
 		r.same(ref, other)
 	}
 
-	fence.Condemn()
+	fence.CondemnAll()
 	r.open(config)
 	ref, result := r.backup(r.request(&vaulttest.Volume{Data: other}, nil))
 	if result.New < 35<<20 {

@@ -46,9 +46,11 @@ type SessionRef struct {
 // Begun is what a session starts from.
 type Begun struct {
 	Epoch       int64
+	Announced   int64 // see Survey
 	Incarnation ID
 	Parent      *RecordRef // the pinned parent, nil for none
-	Writable    []PackGen  // packs that new references may name
+	Writable    []PackGen  // packs that new references may name; none of Damaged
+	Damaged     []ID       // packs that are known to be missing or damaged
 	Resume      *Checkpoint
 	Segments    []SegmentRef // index segments of the vault, oldest first
 	Generations []Placement  // placements of what Resume's session made durable
@@ -107,6 +109,7 @@ type Checkpoint struct {
 // Commit is what a finished session leaves.
 type Commit struct {
 	Record  RecordRef
+	Map     []byte      // where its map begins, at most 64 bytes, opaque: see Root
 	Packs   []Placement // those since the last checkpoint
 	Segment *SegmentRef // hooks of the session's blocks, nil for none
 	Result  Result

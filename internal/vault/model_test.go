@@ -136,7 +136,7 @@ func (m *machine) Delete(t *rapid.T) {
 // Forget opens the vault with an empty index, or with all packs condemned.
 func (m *machine) Forget(t *rapid.T) {
 	if rapid.Bool().Draw(t, "condemn") {
-		m.fence.Condemn()
+		m.fence.CondemnAll()
 	}
 	m.open()
 }

@@ -49,8 +49,8 @@ func (p *pageReader) Page(ctx context.Context, ref maps.Ref) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if int64(ref.Page) >= int64(len(pk.dir.Offsets)-1) {
-		return nil, p.damage(pk.place, ref, fmt.Errorf("the pack has %d pages", len(pk.dir.Offsets)-1))
+	if !pk.dir.Present(ref.Page) {
+		return nil, p.damage(pk.place, ref, fmt.Errorf("it is not among the pack's %d pages", len(pk.dir.Offsets)-1))
 	}
 	sealed, err := p.sealed(ctx, pk, int64(pk.dir.Offsets[ref.Page]), int64(pk.dir.Offsets[ref.Page+1]))
 	if err != nil {

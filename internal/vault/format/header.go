@@ -15,8 +15,8 @@ var magic = [8]byte{'H', 'O', 'L', 'D', 'F', 'A', 'S', 'T'}
 // Kind says what an object, or a generation in it, holds.
 type Kind uint16
 
-// The kinds. Numbers from KindIncarnation on are reserved for objects that
-// have no writer; a reader refuses them.
+// The kinds. Numbers from KindName on are reserved for objects that have no
+// writer; a reader refuses them.
 const (
 	KindDataPack    Kind = 1 // a pack generation: groups of blocks
 	KindPagePack    Kind = 2 // a pack generation: pages of maps
@@ -26,10 +26,11 @@ const (
 	KindRecord      Kind = 6 // a backup's record
 	KindKeys        Kind = 7 // a key object
 
-	KindIncarnation Kind = 8
-	KindEpoch       Kind = 9
-	KindName        Kind = 10
-	KindTombstone   Kind = 11
+	KindIncarnation Kind = 8 // a catalog that took the vault over
+	KindEpoch       Kind = 9 // an epoch of the catalog after which objects were deleted
+
+	KindName      Kind = 10
+	KindTombstone Kind = 11
 )
 
 // Header begins every object and every pack generation. Whole and encoded,

@@ -2,6 +2,7 @@ package format
 
 import (
 	"encoding/hex"
+	"fmt"
 	"strconv"
 	"strings"
 )
@@ -18,6 +19,9 @@ const (
 	Index      Room = "index"
 	Records    Room = "records"
 	Keys       Room = "keys"
+
+	Epochs       Room = "epochs"
+	Incarnations Room = "incarnations"
 )
 
 // Root is the prefix of all vaults' objects.
@@ -46,6 +50,39 @@ type RecordName struct {
 // String returns the object's name.
 func (n RecordName) String() string {
 	return RoomPrefix(n.Vault, Records) + UUID(n.Backup) + "-" + strconv.FormatInt(n.Attempt, 10) + "-" + n.Random.String()
+}
+
+// Numbered is the parsed name of an object of Epochs or Incarnations. Names
+// sort by their number.
+type Numbered struct {
+	Vault  ID
+	Room   Room
+	Number int64
+	Who    ID // the session of an epoch, or the incarnation
+	Random ID
+}
+
+// String returns the object's name.
+func (n Numbered) String() string {
+	return fmt.Sprintf("%s%020d-%s-%s", RoomPrefix(n.Vault, n.Room), n.Number, n.Who, n.Random)
+}
+
+// ParseNumbered parses the name of an object of a room of numbered ones.
+func ParseNumbered(vault ID, room Room, name string) (Numbered, error) {
+	n := Numbered{Vault: vault, Room: room}
+	parts := strings.Split(strings.TrimPrefix(name, RoomPrefix(vault, room)), "-")
+	if len(parts) != 3 {
+		return n, errorf("no name in %s: %q", room, name)
+	}
+	var err error
+	n.Number, err = strconv.ParseInt(parts[0], 10, 64)
+	var ok [2]bool
+	n.Who, ok[0] = ParseID(parts[1])
+	n.Random, ok[1] = ParseID(parts[2])
+	if err != nil || ok != [2]bool{true, true} || n.Number <= 0 || n.String() != name {
+		return n, errorf("no name in %s: %q", room, name)
+	}
+	return n, nil
 }
 
 // RecordPrefix returns the prefix of a backup's records.

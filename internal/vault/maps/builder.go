@@ -159,3 +159,18 @@ func (r *reader) ref() Ref {
 	}
 	return Ref{Pack: format.ID(p[:16]), Page: binary.LittleEndian.Uint32(p[16:]), Hash: [32]byte(p[20:])}
 }
+
+// AppendRoot appends a tree's root and height to b, 53 bytes.
+func AppendRoot(b []byte, root Ref, height int) []byte {
+	return append(appendRef(b, root), byte(height))
+}
+
+// ParseRoot decodes what AppendRoot made.
+func ParseRoot(b []byte) (root Ref, height int, err error) {
+	r := reader{b: b}
+	root, height = r.ref(), int(r.byte())
+	if r.bad || len(r.b) != 0 || height > MaxHeight {
+		return Ref{}, 0, fmt.Errorf("%w: root", format.ErrFormat)
+	}
+	return root, height, nil
+}

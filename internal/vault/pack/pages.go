@@ -15,7 +15,12 @@ const MaxPages = 1 << 16
 // PageDirectory is what a generation of a page pack holds.
 type PageDirectory struct {
 	Header  format.Header // of the generation
-	Offsets []uint32      // of each sealed page from the header, and of the end of the last
+	Offsets []uint32      // of each sealed page from the header, and of the end of the last; an absent page has no bytes
+}
+
+// Present reports whether the generation has a page.
+func (d *PageDirectory) Present(page uint32) bool {
+	return int64(page) < int64(len(d.Offsets)-1) && d.Offsets[page] < d.Offsets[page+1]
 }
 
 // Append seals the directory and appends it to dst. Box is of
@@ -61,7 +66,7 @@ func parseLengths(b []byte, end int64) ([]uint32, error) {
 	for b = b[4:]; len(b) > 0; b = b[4:] {
 		n := le.Uint32(b)
 		at := offsets[len(offsets)-1]
-		if n <= format.TagSize || n > maps.MaxPage+format.TagSize || int64(at)+int64(n) > end {
+		if n != 0 && n <= format.TagSize || n > maps.MaxPage+format.TagSize || int64(at)+int64(n) > end {
 			return nil, fmt.Errorf("%w: page of %d bytes", format.ErrFormat, n)
 		}
 		offsets = append(offsets, at+n)

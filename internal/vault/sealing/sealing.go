@@ -33,6 +33,9 @@ const (
 	PlacementLabel Label = "holdfast/1 placement"
 	IndexLabel     Label = "holdfast/1 index"
 	RecordLabel    Label = "holdfast/1 record"
+
+	EpochLabel       Label = "holdfast/1 epoch"
+	IncarnationLabel Label = "holdfast/1 incarnation"
 )
 
 // Part says what a sealed part holds; it is the first byte of the nonce.

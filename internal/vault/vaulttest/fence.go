@@ -13,26 +13,32 @@ import (
 	"holdfast/internal/vault"
 )
 
-// Fence is a vault.Fence in memory, for one vault. Make one with NewFence.
+// Fence is a vault.Fence and a vault.Ledger in memory, for one vault. Make one
+// with NewFence.
 type Fence struct {
-	mu       sync.Mutex
-	epoch    int64
-	sessions map[vault.ID]*session
-	parents  map[vault.ID]vault.RecordRef // by session
-	writable []vault.PackGen
-	places   map[vault.ID]vault.Placement
-	segments []vault.SegmentRef
-	calls    int
-	fail     map[int]error
-	commit   error
-	next     uint64
+	mu        sync.Mutex
+	epoch     int64
+	announced int64
+	sessions  map[vault.ID]*session
+	parents   map[vault.ID]vault.RecordRef // by session
+	rows      map[vault.PackGen]*vault.PackRow
+	roots     []root
+	segments  []vault.SegmentRef
+	dead      []string
+	damaged   []vault.ID
+	hold      bool
+	calls     int
+	fail      map[int]error
+	commit    error
+	next      uint64
 }
 
 type session struct {
 	token   int64
+	epoch   int64
+	collect bool // of a collection
 	ended   bool
 	last    *vault.Checkpoint
-	durable []vault.Placement
 	commit  *vault.Commit
 }
 
@@ -40,7 +46,7 @@ type session struct {
 func NewFence() *Fence {
 	return &Fence{
 		sessions: map[vault.ID]*session{}, parents: map[vault.ID]vault.RecordRef{},
-		places: map[vault.ID]vault.Placement{}, fail: map[int]error{},
+		rows: map[vault.PackGen]*vault.PackRow{}, fail: map[int]error{},
 	}
 }
 
@@ -97,26 +103,39 @@ func (f *Fence) FailCommit(err error) {
 func (f *Fence) Place(p vault.Placement) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.places[p.Pack] = p
+	for g, row := range f.rows {
+		switch {
+		case g.Pack != p.Pack:
+		case p.Object == "":
+			delete(f.rows, g)
+		case g.Generation == p.Generation:
+			row.Placement = p
+		}
+	}
 }
 
 // Placements returns all packs that are known.
 func (f *Fence) Placements() []vault.Placement {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	out := make([]vault.Placement, 0, len(f.places))
-	for _, p := range f.places {
-		out = append(out, p)
+	var out []vault.Placement
+	for _, row := range f.sorted() {
+		if row.State != vault.Uncommitted {
+			out = append(out, row.Placement)
+		}
 	}
-	slices.SortFunc(out, func(a, b vault.Placement) int { return slices.Compare(a.Pack[:], b.Pack[:]) })
 	return out
 }
 
-// Condemn takes all packs out of the writable set.
-func (f *Fence) Condemn() {
+// CondemnAll takes all packs out of the writable set.
+func (f *Fence) CondemnAll() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.writable = nil
+	for _, row := range f.rows {
+		if row.State == vault.Writable {
+			row.State = vault.Condemned
+		}
+	}
 }
 
 func (f *Fence) enter(s vault.SessionRef) (*session, error) {
@@ -145,9 +164,21 @@ func (f *Fence) Begin(_ context.Context, s vault.SessionRef) (vault.Begun, error
 	}
 	e.token = s.Token
 	f.epoch++
+	if e.epoch == 0 {
+		e.epoch = f.epoch
+	}
 	b := vault.Begun{
-		Epoch: f.epoch, Incarnation: vault.ID{0xfe}, Resume: e.last,
-		Writable: slices.Clone(f.writable), Segments: slices.Clone(f.segments), Generations: slices.Clone(e.durable),
+		Epoch: e.epoch, Announced: f.announced, Incarnation: vault.ID{0xfe}, Resume: e.last,
+		Segments: slices.Clone(f.segments), Damaged: slices.Clone(f.damaged),
+	}
+	for _, row := range f.sorted() {
+		g := vault.PackGen{Pack: row.Pack, Generation: row.Generation}
+		switch {
+		case row.State == vault.Writable && row.Kind == vault.DataPack && !slices.Contains(f.damaged, row.Pack):
+			b.Writable = append(b.Writable, g)
+		case row.State == vault.Uncommitted && row.Session == s.Session:
+			b.Generations = append(b.Generations, row.Placement)
+		}
 	}
 	if p, ok := f.parents[s.Session]; ok {
 		b.Parent = &p
@@ -166,7 +197,7 @@ func (f *Fence) Checkpoint(_ context.Context, s vault.SessionRef, c vault.Checkp
 	if len(c.State) > 1<<20 {
 		return errors.New("state of a checkpoint is too large")
 	}
-	e.durable = append(e.durable, c.Packs...)
+	f.insert(s.Session, vault.Uncommitted, c.Packs)
 	e.last = &c
 	return nil
 }
@@ -184,12 +215,13 @@ func (f *Fence) Commit(_ context.Context, s vault.SessionRef, c vault.Commit) er
 	}
 	f.epoch++
 	e.ended, e.commit = true, &c
-	for _, p := range append(e.durable, c.Packs...) {
-		f.places[p.Pack] = p
-		if p.Kind == vault.DataPack {
-			f.writable = append(f.writable, vault.PackGen{Pack: p.Pack, Generation: p.Generation})
+	f.insert(s.Session, vault.Uncommitted, c.Packs)
+	for _, row := range f.rows {
+		if row.Session == s.Session {
+			row.State = vault.Writable
 		}
 	}
+	f.roots = append(f.roots, root{Root: vault.Root{Record: c.Record, Map: c.Map}})
 	if c.Segment != nil {
 		f.segments = append(f.segments, *c.Segment)
 	}
@@ -201,8 +233,12 @@ func (f *Fence) Locate(_ context.Context, _ vault.ID, packs []vault.ID) ([]vault
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	out := make([]vault.Placement, len(packs))
-	for i, id := range packs {
-		out[i] = f.places[id]
+	for _, row := range f.sorted() {
+		for i, id := range packs {
+			if row.Pack == id {
+				out[i] = row.Placement
+			}
+		}
 	}
 	return out, nil
 }
