@@ -23,14 +23,19 @@ type Config struct {
 	Database       Database       `yaml:"database"`
 	Store          Store          `yaml:"store"`
 	MasterKeyFile  string         `yaml:"master_key_file"`
-	Volumes        Volumes        `yaml:"volumes"`
-	Identity       Identity       `yaml:"identity"`
-	Quotas         Quotas         `yaml:"quotas"`
-	Compat         Compat         `yaml:"compat"`
-	Engine         Engine         `yaml:"engine"`
-	Jobs           Jobs           `yaml:"jobs"`
-	Log            Log            `yaml:"log"`
-	Limits         Limits         `yaml:"limits"`
+
+	MasterKeyPassphraseFile string   `yaml:"master_key_passphrase_file"`
+	MasterKeyPassphrase     Secret   `yaml:"-"`                   // what the file or the environment holds
+	RecoveryRecipients      []string `yaml:"recovery_recipients"` // age recipients
+
+	Volumes  Volumes  `yaml:"volumes"`
+	Identity Identity `yaml:"identity"`
+	Quotas   Quotas   `yaml:"quotas"`
+	Compat   Compat   `yaml:"compat"`
+	Engine   Engine   `yaml:"engine"`
+	Jobs     Jobs     `yaml:"jobs"`
+	Log      Log      `yaml:"log"`
+	Limits   Limits   `yaml:"limits"`
 }
 
 // TLS names a certificate chain and its key, both PEM files. Both empty: plain

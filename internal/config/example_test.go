@@ -98,6 +98,7 @@ func TestExampleIsAcceptedWithEverythingOn(t *testing.T) {
 	write(t, dir, "alice.password", "correct horse\n", 0o600)
 	write(t, dir, "database.url", "postgres://holdfast@db.example.org/holdfast\n", 0o600)
 	write(t, dir, "database.password", "p@ss/word\n", 0o600)
+	write(t, dir, "master.passphrase", "a b\n", 0o600)
 
 	text := strings.ReplaceAll(uncomment(readExample(t)), "/etc/holdfast/", dir+"/")
 	text = regexp.MustCompile(`(?m)^  url: .*\n`).ReplaceAllString(text, "") // url_file says it
@@ -107,6 +108,9 @@ func TestExampleIsAcceptedWithEverythingOn(t *testing.T) {
 	}
 	if got, want := c.Database.URL.Reveal(), "postgres://holdfast:p%40ss%2Fword@db.example.org/holdfast"; got != want {
 		t.Errorf("database URL = %s, want %s", got, want)
+	}
+	if got := c.MasterKeyPassphrase.Reveal(); got != "a b" {
+		t.Errorf("passphrase of the master key = %q", got)
 	}
 	if got := c.Identity.Users[0].Password.Reveal(); got != "correct horse" {
 		t.Errorf("alice's password = %q", got)

@@ -75,6 +75,9 @@ func (c *Config) complete(mode fs.FileMode) error {
 	if err := c.readDatabaseSecrets(); err != nil {
 		return err
 	}
+	if err := c.readKeyPassphrase(); err != nil {
+		return err
+	}
 	for i := range c.Identity.Users {
 		u := &c.Identity.Users[i]
 		if u.PasswordFile == "" {
