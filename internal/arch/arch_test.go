@@ -53,6 +53,7 @@ var directions = []rule{
 	// The engine is a library of its own.
 	{pkg: "internal/vault", may: []string{"internal/vault/...", "internal/blob"}},
 	{pkg: "internal/vault/vaulttest", may: []string{"internal/vault", "internal/vault/...", "internal/blob", "internal/blob/..."}, testSupport: true},
+	{pkg: "internal/vault/changemap", may: []string{"internal/vault", "internal/vault/..."}},
 	{pkg: "internal/vault/...", may: []string{"internal/vault/...", "internal/blob"}},
 	{pkg: "internal/volume", may: []string{"internal/volume/..."}},
 	{pkg: "internal/volume/...", may: []string{"internal/volume/..."}},
@@ -67,6 +68,7 @@ var directions = []rule{
 	// Tests and what only tests import.
 	{pkg: "internal/blob/blobtest", may: []string{"internal/blob"}, testSupport: true},
 	{pkg: "internal/pgtest", may: nil, testSupport: true},
+	{pkg: "internal/s3test", may: nil, testSupport: true},
 	{pkg: "internal/e2e", may: nil, testSupport: true},
 	{pkg: "internal/arch", may: nil, testSupport: true},
 }

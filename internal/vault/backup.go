@@ -170,7 +170,7 @@ func (b *backup) useMap(ctx context.Context) error {
 	if b.parent == nil && b.s.begun.Parent != nil {
 		return nil // it is damaged, so everything is read
 	}
-	if b.parent == nil || m.Since == "" || m.Since != b.parent.SourceState {
+	if b.parent == nil || !m.continues(b.parent) {
 		return fmt.Errorf("backup %s: %w", b.req.Info.Backup, ErrStaleChangeMap)
 	}
 	changed, err := normalise(m.Extents, b.size)

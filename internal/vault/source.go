@@ -37,10 +37,19 @@ type Extent struct {
 }
 
 // ChangeMap names all ranges that may differ from an earlier source state,
-// sorted and without overlap. What it leaves out is taken from the parent.
+// sorted and without overlap. What it leaves out is taken from the parent,
+// which it names by its source state, by its backup, or by both: where either
+// is another, the map is refused.
 type ChangeMap struct {
-	Since   string // the parent's source state
+	Since   string // the parent's source state; empty: see Parent
+	Parent  string // UUID of the parent; empty: see Since
 	Extents []Extent
+}
+
+// continues reports whether the map begins at a parent.
+func (m *ChangeMap) continues(parent *Record) bool {
+	return (m.Since != "" || m.Parent != "") &&
+		(m.Since == "" || m.Since == parent.SourceState) && (m.Parent == "" || m.Parent == parent.Info.Backup)
 }
 
 // Compression says how groups are compressed.
