@@ -20,6 +20,11 @@ var ErrNoSpace = errors.New("store is full")
 // again does not help.
 var ErrInvalid = errors.New("not allowed by the object store")
 
+// ErrRefused is wrapped where the store answers, and not with what was asked
+// for: it does not know the credentials or the bucket, or does not allow it.
+// Trying again helps only after somebody has changed something.
+var ErrRefused = errors.New("refused by the object store")
+
 // MaxSize is the largest object in bytes.
 const MaxSize = 64 << 20
 
@@ -27,8 +32,8 @@ const MaxSize = 64 << 20
 // segments of [a-zA-Z0-9._-], none of them "." or "..", at most 255 bytes each
 // and 512 in all; no name is another one followed by a slash and more. All
 // methods may be called concurrently. An error that wraps neither ErrNotFound, ErrNoSpace,
-// ErrInvalid nor the context's says nothing about what happened: the caller may
-// try again with the same bytes.
+// ErrInvalid, ErrRefused nor the context's says nothing about what happened: the
+// caller may try again with the same bytes.
 type Store interface {
 	// Put stores body whole and durably before it returns nil. After an
 	// error the object is there whole or not at all. Callers never put
