@@ -39,6 +39,7 @@ func (b *backup) audit(ctx context.Context) error {
 				return j.err
 			}
 			lied = lied || j.lied
+			b.wary = b.wary || j.gone
 			b.free = append(b.free, j)
 			continue
 		}

@@ -82,6 +82,7 @@ type backup struct {
 	changed []Extent // sorted; nil: everything is read
 	mapUsed bool
 	mapLied bool
+	wary    bool // the parent is known to be damaged: leaves are looked at before they are inherited
 
 	packer  *packer
 	pages   *pageWriter
@@ -157,6 +158,7 @@ func (b *backup) loadParent(ctx context.Context) error {
 	b.parent = &rec
 	b.tree = maps.NewTree(newPageReader(b.s.read), rec.Root, rec.Height)
 	b.common = min(b.size, rec.Size)
+	b.wary = len(b.s.begun.Damaged) > 0
 	return nil
 }
 
@@ -355,6 +357,7 @@ func (b *backup) tolerable(ctx context.Context, err error) bool {
 	if !errors.Is(err, ErrCorrupt) {
 		return false
 	}
+	b.wary = true
 	if !b.warned {
 		b.warned = true
 		b.s.v.cfg.Log.WarnContext(ctx, "parent's map is damaged, its blocks count as changed", "error", err)

@@ -43,7 +43,7 @@ type SessionRef struct {
 	Token   int64 // the attempt; higher ones fence off lower ones
 }
 
-// Begun is what a session starts from.
+// Begun is what a session starts from. Its slices are the session's own.
 type Begun struct {
 	Epoch       int64
 	Announced   int64 // see Survey

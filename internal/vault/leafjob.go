@@ -10,6 +10,7 @@ import (
 // result into the map.
 type leafJob struct {
 	index  uint64
+	level  int         // above 0: the parent's inner page ref is taken as it is
 	blocks int         // of the volume in the leaf's range
 	data   []blockSpan // to be read, in order
 	keep   []blockSpan // to be taken from the parent unread
@@ -23,6 +24,7 @@ type leafJob struct {
 	page []byte   // of a leaf that changed; empty: see ref
 	ref  maps.Ref // of a leaf that didn't change; null for holes
 	lied bool     // an audited leaf differs
+	gone bool     // an audited leaf names a pack that is gone
 	err  error
 }
 
@@ -38,12 +40,15 @@ func addSpan(spans []blockSpan, first, end int) []blockSpan {
 	return append(spans, blockSpan{first, end})
 }
 
-func (j *leafJob) reset(index uint64) {
+func (j *leafJob) reset() {
 	*j = leafJob{
-		index: index, data: j.data[:0], keep: j.keep[:0], page: j.page[:0],
+		data: j.data[:0], keep: j.keep[:0], page: j.page[:0],
 		parent: maps.Leaf{Packs: j.parent.Packs[:0], Extents: j.parent.Extents[:0]},
 	}
 }
+
+// end returns the leaf after those that the job is about.
+func (j *leafJob) end() int64 { return int64(j.index+1) << (8 * j.level) }
 
 // offset returns where a block of the leaf lies in the volume.
 func (j *leafJob) offset(block int) int64 {

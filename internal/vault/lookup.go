@@ -4,39 +4,58 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"holdfast/internal/blob"
 	"holdfast/internal/vault/hooks"
 	"holdfast/internal/vault/pack"
 )
 
-// there reports whether a pack is placed and its object exists; each is asked
-// for once a session.
+// there reports whether a pack is placed, exists, and isn't known to be
+// damaged; each is asked for once a session.
 func (s *session) there(ctx context.Context, id ID) (bool, error) {
 	if ok, known := s.exists.get(id); known {
 		return ok, nil
 	}
-	place, err := s.read.placement(ctx, id)
-	if err != nil {
-		return false, err
-	}
-	ok := place.Object != ""
+	_, known := slices.BinarySearchFunc(s.damaged, id, compareID)
+	ok, object := !known, ""
 	if ok {
-		size, err := s.v.cfg.Store.Stat(ctx, place.Object)
-		switch {
-		case errors.Is(err, blob.ErrNotFound):
-			ok = false
-		case err != nil:
-			return false, fmt.Errorf("look for object %s: %w", place.Object, err)
-		default:
-			ok = size >= place.Offset+place.Length
+		var err error
+		if ok, object, err = s.look(ctx, id); err != nil {
+			return false, err
 		}
 	}
 	if !ok {
-		s.v.cfg.Log.WarnContext(ctx, "pack is missing, its blocks count as changed", "pack", id.String(), "object", place.Object)
+		s.v.cfg.Log.WarnContext(ctx, "pack is missing or damaged, its blocks count as changed", "pack", id.String(), "object", object)
 	}
 	s.exists.set(id, ok)
 	return ok, nil
+}
+
+// look looks for a pack's object, twice where a collection has moved the pack
+// meanwhile.
+func (s *session) look(ctx context.Context, id ID) (ok bool, object string, err error) {
+	for again := false; ; again = true {
+		place, err := s.read.placement(ctx, id)
+		if err != nil {
+			return false, "", err
+		}
+		if place.Object == "" || again && place.Object == object {
+			return false, object, nil
+		}
+		object = place.Object
+		size, err := s.v.cfg.Store.Stat(ctx, object)
+		if err != nil && !errors.Is(err, blob.ErrNotFound) {
+			return false, object, fmt.Errorf("look for object %s: %w", object, err)
+		}
+		if err == nil && size >= place.Offset+place.Length {
+			return true, object, nil
+		}
+		if again {
+			return false, object, nil
+		}
+		s.read.places.drop(id)
+	}
 }
 
 // allThere reports whether all packs of a leaf are there.
@@ -55,20 +74,30 @@ func (s *session) allThere(ctx context.Context, packs []ID) (bool, error) {
 // directory returns the directory of a pack that is there, nil where it is
 // not, or is damaged: its blocks then count as changed.
 func (s *session) directory(ctx context.Context, id ID) (*pack.Directory, error) {
-	if ok, err := s.there(ctx, id); !ok || err != nil {
-		return nil, err
-	}
-	place, err := s.read.placement(ctx, id)
-	if err != nil {
-		return nil, err
-	}
-	d, err := s.read.directory(ctx, place, inCopy)
-	if errors.Is(err, ErrCorrupt) {
+	for again := false; ; again = true {
+		if ok, err := s.there(ctx, id); !ok || err != nil {
+			return nil, err
+		}
+		place, err := s.read.placement(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		d, err := s.read.directory(ctx, place, inCopy)
+		switch {
+		case err == nil:
+			return d, nil
+		case !errors.Is(err, ErrCorrupt):
+			return nil, err
+		case errors.Is(err, blob.ErrNotFound) && !again:
+			// A collection may have moved the pack since it was looked for.
+			s.read.places.drop(id)
+			s.exists.drop(id)
+			continue
+		}
 		s.v.cfg.Log.WarnContext(ctx, "directory is damaged, its blocks count as changed", "pack", id.String(), "error", err)
 		s.exists.set(id, false)
 		return nil, nil
 	}
-	return d, err
 }
 
 // container returns a container that new references may name, nil where the

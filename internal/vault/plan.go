@@ -152,9 +152,40 @@ func (b *backup) planWhole(ctx context.Context, first, end int64) error {
 	return nil
 }
 
-// inherit takes the leaves from first to end from the parent. Those that name
-// a pack which is gone are read.
+// inherit takes the leaves from first to end from the parent, whole subtrees of
+// them unread. Where packs are known to be damaged, each leaf is looked at, and
+// those that name a pack which is gone are read.
 func (b *backup) inherit(ctx context.Context, first, end int64) error {
+	if b.wary {
+		return b.inheritLeaves(ctx, first, end)
+	}
+	limit := uint64(end)
+	if end == b.leaves() && b.parent.Size == b.size {
+		limit = 1 << (8 * maps.Height(b.size)) // nothing lies behind the volume's end
+	}
+	for first < end {
+		level, index, ref, err := b.tree.Below(ctx, uint64(first), limit)
+		if err != nil {
+			if !b.tolerable(ctx, err) {
+				return err
+			}
+			return b.planWhole(ctx, first, end)
+		}
+		first = int64(index+1) << (8 * level)
+		if ref.IsNull() {
+			continue
+		}
+		j := b.newJob()
+		j.index, j.level, j.ref = index, level, ref
+		if err := b.push(ctx, j); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// inheritLeaves is inherit leaf by leaf.
+func (b *backup) inheritLeaves(ctx context.Context, first, end int64) error {
 	for first < end {
 		leaf, ok, err := b.tree.Next(ctx, uint64(first))
 		if err != nil {
@@ -215,14 +246,20 @@ func (b *backup) loadOld(ctx context.Context, j *leafJob) (bool, error) {
 
 // job returns an empty job for a leaf.
 func (b *backup) job(leaf int64) *leafJob {
-	var j *leafJob
-	if n := len(b.free); n > 0 {
-		j, b.free = b.free[n-1], b.free[:n-1]
-	} else {
-		j = &leafJob{}
-	}
-	j.reset(uint64(leaf))
+	j := b.newJob()
+	j.index = uint64(leaf)
 	j.blocks = int((min(b.size-leaf*format.LeafSize, format.LeafSize) + format.BlockSize - 1) / format.BlockSize)
+	return j
+}
+
+func (b *backup) newJob() *leafJob {
+	n := len(b.free)
+	if n == 0 {
+		return &leafJob{}
+	}
+	j := b.free[n-1]
+	b.free = b.free[:n-1]
+	j.reset()
 	return j
 }
 
@@ -246,7 +283,7 @@ func (b *backup) submit(ctx context.Context, j *leafJob) error {
 // is due.
 func (b *backup) push(ctx context.Context, j *leafJob) error {
 	b.pending = append(b.pending, j)
-	b.next = int64(j.index) + 1
+	b.next = j.end()
 	for len(b.pending) > maxPending {
 		if err := b.collect(ctx); err != nil {
 			return err
@@ -284,11 +321,11 @@ func (b *backup) collect(ctx context.Context) error {
 		}
 	}
 	if !ref.IsNull() {
-		if err := b.builder.Add(ctx, b.pages, j.index, ref); err != nil {
+		if err := b.builder.Add(ctx, b.pages, j.level, j.index, ref); err != nil {
 			return err
 		}
 	}
-	b.done = min((int64(j.index)+1)*format.LeafSize, b.size)
+	b.done = min(j.end()*format.LeafSize, b.size)
 	b.free = append(b.free, j)
 	b.report(false)
 	return nil

@@ -2,6 +2,7 @@ package vault
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"slices"
 	"sync"
@@ -19,6 +20,7 @@ type session struct {
 	begun Begun
 
 	writable []PackGen // sorted
+	damaged  []ID      // sorted
 	index    *hooks.View
 	delta    *hooks.Delta
 	exists   *recent[ID, bool] // packs whose object was asked for
@@ -34,22 +36,24 @@ type session struct {
 func newSession(v *Vault, ref SessionRef, begun Begun, fail context.CancelCauseFunc) *session {
 	s := &session{
 		writer: newWriter(v, ref, begun.Incarnation, fail), begun: begun,
-		writable: slices.Clone(begun.Writable),
+		writable: begun.Writable, damaged: begun.Damaged,
 		index:    v.cfg.Index.hooks.View(v.id),
 		delta:    hooks.NewDelta(),
 		exists:   newRecent[ID, bool](16 << 10),
 		own:      map[ID]*[format.PackContainers]*pack.Container{},
 	}
-	slices.SortFunc(s.writable, comparePackGen)
+	if !slices.IsSortedFunc(s.writable, comparePackGen) {
+		slices.SortFunc(s.writable, comparePackGen)
+	}
+	slices.SortFunc(s.damaged, compareID)
 	return s
 }
 
 func comparePackGen(a, b PackGen) int {
-	if c := bytes.Compare(a.Pack[:], b.Pack[:]); c != 0 {
-		return c
-	}
-	return int(int64(a.Generation) - int64(b.Generation))
+	return cmp.Or(compareID(a.Pack, b.Pack), cmp.Compare(a.Generation, b.Generation))
 }
+
+func compareID(a, b ID) int { return bytes.Compare(a[:], b[:]) }
 
 // mayName reports whether new references may name a pack generation that the
 // vault had before this session.

@@ -101,6 +101,13 @@ func (w *worker) audit(ctx context.Context, j *leafJob) error {
 			return err
 		}
 	}
+	if !j.old.IsNull() {
+		there, err := w.s.allThere(ctx, j.parent.Packs)
+		if err != nil {
+			return err
+		}
+		j.gone = !there
+	}
 	if !j.old.IsNull() && len(j.keep) == 1 && j.keep[0] == (blockSpan{0, j.blocks}) {
 		j.lied = w.hasher.Leaf(&w.digests) != j.parent.Check
 		return nil

@@ -45,13 +45,20 @@ func NewBuilder(height int) *Builder { return &Builder{height: height} }
 // Height returns the height of the tree that is built.
 func (b *Builder) Height() int { return b.height }
 
-// Add puts a leaf at its place. Places rise; what lies between is holes.
-func (b *Builder) Add(ctx context.Context, sink Sink, index uint64, ref Ref) error {
-	if index < b.next || index>>(8*b.height) != 0 {
-		return fmt.Errorf("add leaf %d where %d comes next, height %d", index, b.next, b.height)
+// Add puts a page at its place, with all below it: a leaf on level 0, an inner
+// page of another tree above. It costs the same however much the page covers.
+// Places rise; what lies between is holes.
+func (b *Builder) Add(ctx context.Context, sink Sink, level int, index uint64, ref Ref) error {
+	if level < 0 || level > b.height || index>>(8*(b.height-level)) != 0 || index<<(8*level) < b.next {
+		return fmt.Errorf("add page %d of level %d where leaf %d comes next, height %d", index, level, b.next, b.height)
 	}
-	b.next = index + 1
-	return b.place(ctx, sink, 0, index, ref)
+	for l := 1; l <= level; l++ {
+		if err := b.close(ctx, sink, l); err != nil {
+			return err
+		}
+	}
+	b.next = (index + 1) << (8 * level)
+	return b.place(ctx, sink, level, index, ref)
 }
 
 // Finish closes all pages and returns the root, null for a volume of holes.

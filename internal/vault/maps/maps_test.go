@@ -71,7 +71,7 @@ func TestTree(t *testing.T) {
 		for _, i := range sorted {
 			ref := s.put(leaf(uint64(i)))
 			want[uint64(i)] = ref
-			if err := b.Add(t.Context(), s, uint64(i), ref); err != nil {
+			if err := b.Add(t.Context(), s, 0, uint64(i), ref); err != nil {
 				t.Fatal(err)
 			}
 			// A builder that is written down and read again goes on the same.
@@ -112,7 +112,7 @@ func TestTree(t *testing.T) {
 		s.parent = tree
 		b = maps.NewBuilder(maps.Height(size))
 		for _, i := range sorted {
-			if err := b.Add(t.Context(), s, uint64(i), want[uint64(i)]); err != nil {
+			if err := b.Add(t.Context(), s, 0, uint64(i), want[uint64(i)]); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -126,11 +126,11 @@ func TestTree(t *testing.T) {
 func TestBuilderRefusesDisorder(t *testing.T) {
 	s := &shelf{}
 	b := maps.NewBuilder(1)
-	if err := b.Add(t.Context(), s, 5, s.put(leaf(5))); err != nil {
+	if err := b.Add(t.Context(), s, 0, 5, s.put(leaf(5))); err != nil {
 		t.Fatal(err)
 	}
 	for _, i := range []uint64{5, 4, 256} {
-		if b.Add(t.Context(), s, i, s.put(leaf(i))) == nil {
+		if b.Add(t.Context(), s, 0, i, s.put(leaf(i))) == nil {
 			t.Errorf("leaf %d was added after leaf 5 to a tree of 256", i)
 		}
 	}
@@ -158,7 +158,7 @@ func TestHolesAreSkipped(t *testing.T) {
 	b := maps.NewBuilder(maps.Height(exbi))
 	last := uint64(exbi/format.LeafSize - 1)
 	for _, i := range []uint64{0, last} {
-		if err := b.Add(t.Context(), s, i, s.put(leaf(i))); err != nil {
+		if err := b.Add(t.Context(), s, 0, i, s.put(leaf(i))); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -213,7 +213,7 @@ func FuzzInner(f *testing.F) {
 func FuzzBuilder(f *testing.F) {
 	s := &shelf{}
 	b := maps.NewBuilder(2)
-	_ = b.Add(f.Context(), s, 700, s.put(leaf(700)))
+	_ = b.Add(f.Context(), s, 0, 700, s.put(leaf(700)))
 	f.Add(b.Append(nil))
 	f.Fuzz(func(t *testing.T, src []byte) {
 		b, _, err := maps.ParseBuilder(src)

@@ -78,6 +78,17 @@ func (t *Tree) Leaf(ctx context.Context, index uint64, leaf *Leaf) (Ref, error) 
 	return ref, nil
 }
 
+// Below returns the highest page that begins with leaf first and covers no leaf
+// from end on, and its reference, null where all of its range is holes.
+func (t *Tree) Below(ctx context.Context, first, end uint64) (level int, index uint64, ref Ref, err error) {
+	for level < t.height && first>>(8*level)%format.FanOut == 0 && (first>>(8*(level+1))+1)<<(8*(level+1)) <= end {
+		level++
+	}
+	index = first >> (8 * level)
+	ref, err = t.Ref(ctx, level, index)
+	return level, index, ref, err
+}
+
 // Next returns the first leaf at or after index that is not all holes, and
 // whether there is one.
 func (t *Tree) Next(ctx context.Context, index uint64) (uint64, bool, error) {
