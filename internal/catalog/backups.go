@@ -153,6 +153,7 @@ type Record struct {
 	Vault       ID
 	Object      string   // name of the record object
 	Hash        [32]byte // of its content
+	Map         []byte   // where its map begins; empty: the record says it
 	SourceState string   // the immutable instant that was read, or empty
 	JobID       string   // the job that wrote it
 }
@@ -161,8 +162,8 @@ type Record struct {
 // empty while the backup has none.
 func (tx *Tx) BackupRecord(ctx context.Context, id string) (Record, error) {
 	var r Record
-	row := tx.QueryRow(ctx, "SELECT vault_id, object, hash, source_state, job_id FROM backup_records WHERE backup_id = $1", id)
-	err := row.Scan(Cell{&r.Vault}, &r.Object, Cell{&r.Hash}, &r.SourceState, &r.JobID)
+	row := tx.QueryRow(ctx, "SELECT vault_id, object, hash, map, source_state, job_id FROM backup_records WHERE backup_id = $1", id)
+	err := row.Scan(Cell{&r.Vault}, &r.Object, Cell{&r.Hash}, &r.Map, &r.SourceState, &r.JobID)
 	if errors.Is(err, sql.ErrNoRows) {
 		_, err := tx.AnyBackup(ctx, id)
 		return Record{}, err
@@ -176,11 +177,11 @@ func (tx *Tx) BackupRecord(ctx context.Context, id string) (Record, error) {
 // SetBackupRecord says where a backup's data is.
 func (tx *Tx) SetBackupRecord(ctx context.Context, id string, r Record) error {
 	_, err := tx.Exec(ctx, `
-		INSERT INTO backup_records (backup_id, vault_id, object, hash, source_state, job_id)
-		VALUES ($1, $2, $3, $4, $5, $6)
+		INSERT INTO backup_records (backup_id, vault_id, object, hash, map, source_state, job_id)
+		VALUES ($1, $2, $3, $4, $5, $6, $7)
 		ON CONFLICT (backup_id) DO UPDATE SET vault_id = excluded.vault_id, object = excluded.object,
-			hash = excluded.hash, source_state = excluded.source_state, job_id = excluded.job_id`,
-		id, Cell{&r.Vault}, r.Object, Cell{&r.Hash}, r.SourceState, r.JobID)
+			hash = excluded.hash, map = excluded.map, source_state = excluded.source_state, job_id = excluded.job_id`,
+		id, Cell{&r.Vault}, r.Object, Cell{&r.Hash}, r.Map, r.SourceState, r.JobID)
 	if err != nil {
 		return fmt.Errorf("write the record of backup %s: %w", id, err)
 	}

@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"slices"
 	"strings"
@@ -10,9 +11,7 @@ import (
 )
 
 // Pack is where a generation of a pack lies; the fields mean what those of
-// vault.Placement do. A generation is "uncommitted" while only its own session
-// may refer to it, then "writable" by all, and "condemned" when no new
-// reference may be made to it.
+// vault.Placement do.
 type Pack struct {
 	ID         ID
 	Generation uint32
@@ -24,6 +23,22 @@ type Pack struct {
 	DirObject  string
 	DirAt      int64
 	Live       int64
+}
+
+// PackState says who may refer to a generation of a pack.
+type PackState string
+
+// The states: its own session alone, everybody, and nobody anew.
+const (
+	uncommitted PackState = "uncommitted"
+	writable    PackState = "writable"
+	condemned   PackState = "condemned"
+)
+
+// PackGen names a generation of a pack.
+type PackGen struct {
+	ID         ID
+	Generation uint32
 }
 
 // Segment is an index segment object.
@@ -53,14 +68,16 @@ func (p *Pack) cells() []any {
 	}
 }
 
-// insertPacks records packs of a session. Recording one again is no error; a
-// generation that another session or object has is one.
-func (tx *Tx) insertPacks(ctx context.Context, ref SessionRef, packs []Pack) error {
+// insertPacks records packs of a session in a state. Recording one again is no
+// error and leaves its state; a generation that another session or object has
+// is one.
+func (tx *Tx) insertPacks(ctx context.Context, ref SessionRef, state PackState, packs []Pack) error {
 	for part := range slices.Chunk(packs, chunk) {
 		var a args
 		rows := make([]string, len(part))
 		for i := range part {
-			rows[i] = "(" + a.add(Cell{&ref.Vault}) + ", " + a.add(Cell{&ref.ID}) + ", 'uncommitted', " + addAll(&a, part[i].cells()) + ")"
+			rows[i] = "(" + a.add(Cell{&ref.Vault}) + ", " + a.add(Cell{&ref.ID}) + ", '" + string(state) + "', " +
+				addAll(&a, part[i].cells()) + ")"
 		}
 		n, err := tx.changed(ctx, "INSERT INTO vault_packs (vault_id, session_id, state, "+packColumns+") VALUES "+strings.Join(rows, ", ")+`
 			ON CONFLICT (vault_id, pack_id, generation) DO UPDATE SET live = excluded.live
@@ -76,21 +93,25 @@ func (tx *Tx) insertPacks(ctx context.Context, ref SessionRef, packs []Pack) err
 	return nil
 }
 
-// Writable calls fn with each pack generation that new references may name,
-// in no order. fn must not use tx.
+// Writable calls fn with each generation of a pack of blocks that new
+// references may name, in no order. fn must not use tx.
 func (tx *Tx) Writable(ctx context.Context, vault ID, fn func(pack ID, generation uint32) error) error {
-	rows, err := tx.Query(ctx, "SELECT pack_id, generation FROM vault_packs WHERE vault_id = $1 AND state = 'writable'", Cell{&vault})
+	rows, err := tx.Query(ctx, "SELECT pack_id, generation FROM vault_packs WHERE vault_id = $1 AND state = 'writable' AND kind = 1",
+		Cell{&vault})
 	if err != nil {
 		return fmt.Errorf("read the writable packs of vault %x: %w", vault, err)
 	}
 	defer rows.Close()
+	var raw sql.RawBytes
+	var generation int64
 	for rows.Next() {
-		var pack ID
-		var generation uint32
-		if err := rows.Scan(Cell{&pack}, Cell{&generation}); err != nil {
+		if err := rows.Scan(&raw, &generation); err != nil {
 			return fmt.Errorf("read the writable packs of vault %x: %w", vault, err)
 		}
-		if err := fn(pack, generation); err != nil {
+		if len(raw) != len(ID{}) {
+			return fmt.Errorf("read the writable packs of vault %x: an id of %d bytes", vault, len(raw))
+		}
+		if err := fn(ID(raw), uint32(generation)); err != nil {
 			return err
 		}
 	}

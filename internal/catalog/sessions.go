@@ -41,6 +41,7 @@ type Session struct {
 	Token        int64
 	Epoch        int64 // of the vault when it began; kept by those who take it over
 	State        SessionState
+	Collection   bool // of a collection: it pins nothing and nobody waits for it
 	CreatedAt    time.Time
 	EndedAt      time.Time
 	Checkpoint   *Checkpoint // nil: nothing was saved, or the session has ended
@@ -81,11 +82,19 @@ func (tx *Tx) BeginSession(ctx context.Context, b BeginSession) (Session, error)
 	if !ok {
 		return tx.openSession(ctx, b, epoch)
 	}
+	if s.Collection {
+		return Session{}, ErrFenced
+	}
+	return tx.takeOver(ctx, s, b)
+}
+
+// takeOver gives an open session a new token.
+func (tx *Tx) takeOver(ctx context.Context, s Session, b BeginSession) (Session, error) {
 	if s.Vault != b.Vault || s.State != SessionOpen || s.Token > b.Token {
 		return Session{}, ErrFenced
 	}
 	s.Token, s.JobID = b.Token, b.JobID
-	_, err = tx.Exec(ctx, "UPDATE vault_sessions SET token = $1, job_id = $2 WHERE id = $3", s.Token, s.JobID, Cell{&s.ID})
+	_, err := tx.Exec(ctx, "UPDATE vault_sessions SET token = $1, job_id = $2 WHERE id = $3", s.Token, s.JobID, Cell{&s.ID})
 	if err != nil {
 		return Session{}, fmt.Errorf("take over session %x: %w", s.ID, err)
 	}
@@ -106,26 +115,31 @@ func (tx *Tx) openSession(ctx context.Context, b BeginSession, epoch int64) (Ses
 			return Session{}, err
 		}
 	}
+	return s, tx.insertSession(ctx, s)
+}
+
+func (tx *Tx) insertSession(ctx context.Context, s Session) error {
 	_, err := tx.Exec(ctx, `INSERT INTO vault_sessions
-		(id, vault_id, job_id, backup_id, parent_id, token, epoch, state, created_at, ended_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0)`,
-		Cell{&s.ID}, Cell{&s.Vault}, s.JobID, s.BackupID, s.ParentBackup, s.Token, s.Epoch, string(s.State), Cell{&s.CreatedAt})
+		(id, vault_id, job_id, backup_id, parent_id, token, epoch, state, collection, created_at, ended_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 0)`,
+		Cell{&s.ID}, Cell{&s.Vault}, s.JobID, s.BackupID, s.ParentBackup, s.Token, s.Epoch, string(s.State),
+		Cell{&s.Collection}, Cell{&s.CreatedAt})
 	if err != nil {
-		return Session{}, fmt.Errorf("open session %x: %w", s.ID, err)
+		return fmt.Errorf("open session %x: %w", s.ID, err)
 	}
-	return s, nil
+	return nil
 }
 
 func sessionHolder(id ID) string { return fmt.Sprintf("session %x", id) }
 
-const sessionSQL = `SELECT r.id, r.vault_id, r.job_id, r.backup_id, r.parent_id, r.token, r.epoch, r.state, r.created_at, r.ended_at
-	FROM vault_sessions r`
+const sessionSQL = `SELECT r.id, r.vault_id, r.job_id, r.backup_id, r.parent_id, r.token, r.epoch, r.state, r.collection,
+	r.created_at, r.ended_at FROM vault_sessions r`
 
 func scanSession(row interface{ Scan(...any) error }) (Session, error) {
 	var s Session
 	var state string
 	err := row.Scan(Cell{&s.ID}, Cell{&s.Vault}, &s.JobID, &s.BackupID, &s.ParentBackup, &s.Token, &s.Epoch, &state,
-		Cell{&s.CreatedAt}, Cell{&s.EndedAt})
+		Cell{&s.Collection}, Cell{&s.CreatedAt}, Cell{&s.EndedAt})
 	s.State = SessionState(state)
 	return s, err
 }
@@ -179,7 +193,7 @@ func (tx *Tx) CheckpointSession(ctx context.Context, ref SessionRef, c Checkpoin
 	if err := tx.holdSession(ctx, ref, "token = token"); err != nil {
 		return err
 	}
-	if err := tx.insertPacks(ctx, ref, c.Packs); err != nil {
+	if err := tx.insertPacks(ctx, ref, uncommitted, c.Packs); err != nil {
 		return err
 	}
 	_, err := tx.Exec(ctx, `
@@ -203,7 +217,7 @@ func (tx *Tx) CommitSession(ctx context.Context, ref SessionRef, packs []Pack, s
 	if err := tx.endSession(ctx, ref, SessionCommitted); err != nil {
 		return err
 	}
-	if err := tx.insertPacks(ctx, ref, packs); err != nil {
+	if err := tx.insertPacks(ctx, ref, uncommitted, packs); err != nil {
 		return err
 	}
 	_, err = tx.Exec(ctx, "UPDATE vault_packs SET state = 'writable' WHERE session_id = $1 AND state = 'uncommitted'", Cell{&ref.ID})

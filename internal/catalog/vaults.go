@@ -14,17 +14,26 @@ import (
 type Vault struct {
 	ID          ID
 	ProjectID   string
-	Epoch       int64 // rises with each begin and commit of a session
+	Epoch       int64 // rises with each begin and commit of a session, and with each Condemn and Switch
+	Announced   int64 // the epoch of the last Condemn or Switch, 0 for none
 	Incarnation ID
 	Ready       bool // its keys are durable
+	Hold        bool // nothing may be deleted from the store
 	CreatedAt   time.Time
+
+	// When each was last done to its end; zero for never.
+	CollectedAt  time.Time
+	MaintainedAt time.Time
+	VerifiedAt   time.Time
 }
 
-const vaultSQL = "SELECT r.id, r.project_id, r.epoch, r.incarnation, r.ready, r.created_at FROM vaults r"
+const vaultSQL = `SELECT r.id, r.project_id, r.epoch, r.announced, r.incarnation, r.ready, r.hold, r.created_at,
+	r.collected_at, r.maintained_at, r.verified_at FROM vaults r`
 
 func scanVault(row interface{ Scan(...any) error }) (Vault, error) {
 	var v Vault
-	err := row.Scan(Cell{&v.ID}, &v.ProjectID, &v.Epoch, Cell{&v.Incarnation}, Cell{&v.Ready}, Cell{&v.CreatedAt})
+	err := row.Scan(Cell{&v.ID}, &v.ProjectID, &v.Epoch, &v.Announced, Cell{&v.Incarnation}, Cell{&v.Ready}, Cell{&v.Hold},
+		Cell{&v.CreatedAt}, Cell{&v.CollectedAt}, Cell{&v.MaintainedAt}, Cell{&v.VerifiedAt})
 	return v, err
 }
 
@@ -41,7 +50,34 @@ func (tx *Tx) InsertVault(ctx context.Context, v Vault) error {
 
 // ReadyVault records that a vault's keys are durable.
 func (tx *Tx) ReadyVault(ctx context.Context, id ID) error {
-	n, err := tx.changed(ctx, "UPDATE vaults SET ready = 1 WHERE id = $1", Cell{&id})
+	return tx.writeVault(ctx, id, "ready = 1")
+}
+
+// HoldVault says whether anything may be deleted from a vault's store: not
+// after a recovery, until the operator has confirmed that the old catalog is
+// dead.
+func (tx *Tx) HoldVault(ctx context.Context, id ID, hold bool) error {
+	return tx.writeVault(ctx, id, "hold = $2", Cell{&hold})
+}
+
+// Care is what is done to a vault from time to time.
+type Care string
+
+// The kinds of care.
+const (
+	Collected  Care = "collected_at"
+	Maintained Care = "maintained_at"
+	Verified   Care = "verified_at"
+)
+
+// TookCare records that a vault was cared for, now.
+func (tx *Tx) TookCare(ctx context.Context, id ID, c Care) error {
+	return tx.writeVault(ctx, id, string(c)+" = $2", tx.now.UnixMicro())
+}
+
+// writeVault changes a vault's row; the arguments of set are numbered from $2.
+func (tx *Tx) writeVault(ctx context.Context, id ID, set string, more ...any) error {
+	n, err := tx.changed(ctx, "UPDATE vaults SET "+set+" WHERE id = $1", append([]any{Cell{&id}}, more...)...)
 	if err != nil {
 		return fmt.Errorf("write vault %x: %w", id, err)
 	}
@@ -112,8 +148,17 @@ func (tx *Tx) Vaults(ctx context.Context) ([]Vault, error) {
 // row until the transaction ends, and so gives all that changes which packs
 // may be referred to one order: it is their first statement on the vault.
 func (tx *Tx) AdvanceEpoch(ctx context.Context, vault ID) (int64, error) {
+	return tx.advance(ctx, vault, "epoch = epoch + 1")
+}
+
+// announce is AdvanceEpoch for an epoch that the store is told of.
+func (tx *Tx) announce(ctx context.Context, vault ID) (int64, error) {
+	return tx.advance(ctx, vault, "epoch = epoch + 1, announced = epoch + 1")
+}
+
+func (tx *Tx) advance(ctx context.Context, vault ID, set string) (int64, error) {
 	var epoch int64
-	err := tx.QueryRow(ctx, "UPDATE vaults SET epoch = epoch + 1 WHERE id = $1 RETURNING epoch", Cell{&vault}).Scan(&epoch)
+	err := tx.QueryRow(ctx, "UPDATE vaults SET "+set+" WHERE id = $1 RETURNING epoch", Cell{&vault}).Scan(&epoch)
 	if errors.Is(err, sql.ErrNoRows) {
 		return 0, backup.Errorf(backup.NotFound, "there is no vault %x", vault)
 	}
