@@ -37,6 +37,9 @@ func serve(cmd *cobra.Command, p *place) error {
 	if err != nil {
 		return usageError{err}
 	}
+	if err := askMaster(cmd, &cfg); err != nil {
+		return err
+	}
 	a, err := app.New(cmd.Context(), cfg, log)
 	if err != nil {
 		return err

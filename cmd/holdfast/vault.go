@@ -38,7 +38,7 @@ func (v *vaultFlags) add(cmd *cobra.Command) {
 	v.addData(cmd)
 	addText(cmd, &v.project, "project", "`NAME` or id of the project (default: the admin's; in a bare store: all)")
 	addText(cmd, &v.store, "store", "read the bare store in `DIR`, without a catalog (needs --key-file)")
-	addText(cmd, &v.keyFile, "key-file", "master key `FILE` of the bare store")
+	addText(cmd, &v.keyFile, "key-file", "master key `FILE`, or recovery identity, of the bare store")
 	cmd.Flags().BoolVar(&v.json, "json", false, "print JSON")
 }
 
@@ -67,7 +67,11 @@ func (v *vaultFlags) open(cmd *cobra.Command) (vault, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := app.OpenStore(cmd.Context(), v.store, v.keyFile, log)
+	key, err := askKeyFile(cmd, v.keyFile)
+	if err != nil {
+		return nil, err
+	}
+	s, err := app.OpenStore(cmd.Context(), v.store, key, log)
 	if err != nil {
 		return nil, err // not s, which would be a vault that is not nil
 	}
@@ -82,6 +86,9 @@ func (v *vaultFlags) openVault(cmd *cobra.Command) (*app.Vault, error) {
 	}
 	log, err := warnings(cmd.ErrOrStderr())
 	if err != nil {
+		return nil, err
+	}
+	if err := askMaster(cmd, &cfg); err != nil {
 		return nil, err
 	}
 	a, err := app.OpenVault(cmd.Context(), cfg, log)

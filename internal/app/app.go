@@ -20,7 +20,6 @@ import (
 	"holdfast/internal/identity"
 	"holdfast/internal/jobs"
 	"holdfast/internal/obs"
-	"holdfast/internal/vault/keyring"
 	"holdfast/internal/worker"
 )
 
@@ -141,6 +140,7 @@ func (a *App) Run(ctx context.Context) error {
 		return a.queue.Serve(ctx, worker.Pools(a.cfg.Jobs.Workers), a.worker.Handlers())
 	})
 	g.Go(func() error { a.beat(ctx); return nil })
+	g.Go(func() error { a.keepRecovery(ctx); return nil })
 	a.log.InfoContext(ctx, "serving", "url", a.url, "admin", a.AdminURL(), "data", a.cfg.Data)
 	<-ctx.Done()
 	a.log.InfoContext(ctx, "stopping")
@@ -212,17 +212,4 @@ func (a *App) checkStore(ctx context.Context) error {
 		return nil
 	}
 	return err
-}
-
-// checkKey reads the master key file again and compares it with the one in
-// use: a lost or replaced file is better noticed today than at a restore.
-func (a *App) checkKey(context.Context) error {
-	m, err := keyring.Load(a.cfg.MasterKeyFile)
-	if err != nil {
-		return err
-	}
-	if m.ID() != a.master.ID() {
-		return fmt.Errorf("%s holds another key than the one in use", a.cfg.MasterKeyFile)
-	}
-	return nil
 }

@@ -50,7 +50,10 @@ type core struct {
 	service *service.Service
 	worker  *worker.Worker
 
-	firstStart bool // the master key was made now
+	firstStart bool                 // the master key was made now
+	recovery   []*keyring.Recipient // for whom keys are wrapped besides
+	keysHeld   *os.File             // see holdKeys
+	probe      keyProbe
 }
 
 // openCore opens everything that cfg names and makes what a first start
@@ -63,6 +66,9 @@ func openCore(ctx context.Context, cfg config.Config, log *slog.Logger) (c *core
 		}
 	}()
 	if err := makePrivate(cfg.Data); err != nil {
+		return c, err
+	}
+	if err := c.useKeys(); err != nil {
 		return c, err
 	}
 	c.db, err = catalog.Open(ctx, catalog.Config{
@@ -99,7 +105,7 @@ func (c *core) openStore(ctx context.Context) error {
 	if c.store, err = open(c.cfg.Store.Local.Path); err != nil {
 		return startErrorf("store: %w", err)
 	}
-	c.master, err = keyring.Load(c.cfg.MasterKeyFile)
+	c.master, err = loadMaster(c.cfg)
 	if errors.Is(err, fs.ErrNotExist) && len(vaults) == 0 {
 		err = c.makeKey(ctx, err)
 	}
@@ -144,12 +150,12 @@ func (c *core) makeKey(ctx context.Context, missing error) error {
 	if len(stored) > 0 {
 		return missing
 	}
-	_, err = keyring.Create(c.cfg.MasterKeyFile, rand.Reader)
+	_, err = keyring.Create(c.cfg.MasterKeyFile, c.cfg.MasterKeyPassphrase.Reveal(), rand.Reader)
 	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("master_key_file: %w", err)
 	}
 	c.firstStart = err == nil
-	c.master, err = keyring.Load(c.cfg.MasterKeyFile)
+	c.master, err = loadMaster(c.cfg)
 	return err
 }
 
@@ -182,7 +188,7 @@ func (c *core) openQueue(ctx context.Context) error {
 		DB: c.db, Service: c.service, Volumes: c.volumes,
 		Vaults: worker.NewVaults(worker.VaultsConfig{
 			DB: c.db, Store: c.store, Master: c.master, Index: index, Rand: rand.Reader,
-			Workers: c.cfg.Engine.Workers, Now: c.clock.Now, Log: c.log,
+			Workers: c.cfg.Engine.Workers, Now: c.clock.Now, Log: c.log, Recovery: c.recovery,
 		}),
 		Compression: vault.Compression(c.cfg.Engine.Compression), Metrics: c.metrics, Log: c.log,
 	})
@@ -198,6 +204,9 @@ func (c *core) close() error {
 	}
 	if c.db != nil {
 		errs = append(errs, c.db.Close())
+	}
+	if c.keysHeld != nil {
+		errs = append(errs, c.keysHeld.Close())
 	}
 	return errors.Join(errs...)
 }

@@ -15,30 +15,30 @@ import (
 	"holdfast/internal/volume"
 )
 
-// Store is the vault commands' way into a bare store: objects and a master
-// key, and no catalog. It only reads.
+// Store is the vault commands' way into a bare store: objects and a master key
+// or recovery identity, and no catalog. It only reads.
 type Store struct {
 	bare *vault.Bare
 }
 
 // OpenStore reads what backups the store in a folder holds.
-func OpenStore(ctx context.Context, dir, keyFile string, log *slog.Logger) (*Store, error) {
-	master, err := keyring.Load(keyFile)
+func OpenStore(ctx context.Context, dir string, key KeyFile, log *slog.Logger) (*Store, error) {
+	opener, err := key.open()
 	if err != nil {
-		return nil, &StartError{err}
+		return nil, err
 	}
 	store, err := local.Open(dir)
 	if err != nil {
 		return nil, startErrorf("store: %w", err)
 	}
 	bare, err := vault.OpenBare(ctx, store, func(ctx context.Context, id vault.ID) (vault.Keys, error) {
-		return keyring.OpenVault(ctx, store, master, id)
+		return keyring.OpenVault(ctx, store, opener, id)
 	})
 	if err != nil {
 		return nil, err
 	}
 	if foreign(bare.Backups()) {
-		return nil, startErrorf("%s holds another key than the vaults in %s need", keyFile, dir)
+		return nil, startErrorf("%s holds another key than the vaults in %s need", key.Path, dir)
 	}
 	for _, b := range bare.Backups() {
 		if b.Err != nil {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
-	"io"
 	"log/slog"
 	"path/filepath"
 
@@ -12,7 +11,6 @@ import (
 	"holdfast/internal/clock"
 	"holdfast/internal/config"
 	"holdfast/internal/identity"
-	"holdfast/internal/vault/keyring"
 )
 
 // region is the one region of the embedded catalog.
@@ -105,13 +103,4 @@ func SetPassword(ctx context.Context, cfg config.Config, log *slog.Logger, user,
 // password_hash.
 func HashPassword(ctx context.Context, password string) (string, error) {
 	return identity.HashPassword(ctx, rand.Reader, password)
-}
-
-// ExportKey writes the master key, in the form of its file, for safe keeping.
-func ExportKey(cfg config.Config, w io.Writer) error {
-	m, err := keyring.Load(cfg.MasterKeyFile)
-	if err != nil {
-		return &StartError{err}
-	}
-	return m.Export(w)
 }

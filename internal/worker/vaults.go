@@ -15,7 +15,7 @@ import (
 	"holdfast/internal/vault/keyring"
 )
 
-// VaultsConfig is what Vaults stands on. Every field is needed.
+// VaultsConfig is what Vaults stands on. Every field but Recovery is needed.
 type VaultsConfig struct {
 	DB      *catalog.DB
 	Store   blob.Store
@@ -25,6 +25,8 @@ type VaultsConfig struct {
 	Workers int // goroutines of one job; 0: one a core
 	Now     func() time.Time
 	Log     *slog.Logger
+
+	Recovery []*keyring.Recipient // for whom the keys of new vaults are wrapped, besides Master
 }
 
 // Vaults opens the projects' vaults and keeps their keys at hand.
@@ -104,6 +106,7 @@ func (vs *Vaults) For(ctx context.Context, project string) (vault.ID, error) {
 	}
 	if _, err := keyring.CreateVault(ctx, keyring.NewVault{
 		Store: vs.cfg.Store, Master: vs.cfg.Master, Vault: row.ID, Rand: vs.cfg.Rand,
+		Recovery: vs.cfg.Recovery,
 		Choose: func(ctx context.Context, set [16]byte) (chosen [16]byte, err error) {
 			err = vs.cfg.DB.Update(ctx, func(tx *catalog.Tx) (err error) {
 				chosen, err = tx.ChooseKeys(ctx, row.ID, set)

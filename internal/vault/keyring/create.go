@@ -21,12 +21,16 @@ const (
 	firstCopyLabel = "holdfast/1 first vault key copy"
 )
 
-// NewVault is what CreateVault makes a vault's keys of. All is needed.
+// NewVault is what CreateVault makes a vault's keys of. All but Recovery is
+// needed.
 type NewVault struct {
 	Store  blob.Store
 	Master *Master
 	Vault  [16]byte
 	Rand   io.Reader
+	// Recovery says for whom the keys are wrapped besides the master key; at
+	// most MaxRecovery. It may be empty.
+	Recovery []*Recipient
 	// Choose returns the set of keys that counts: the one that it was first
 	// called with, by whomever. It has remembered that durably when it
 	// returns.
@@ -44,8 +48,11 @@ type NewVault struct {
 // seed in the naming object: whoever completes the set writes the same bytes
 // under the same name.
 func CreateVault(ctx context.Context, n NewVault) (*Vault, error) {
-	if err := n.create(ctx); err != nil {
+	if err := again(func() error { return n.create(ctx) }); err != nil {
 		return nil, fmt.Errorf("create keys of vault %s: %w", format.ID(n.Vault), err)
+	}
+	if err := n.wrapForRecovery(ctx); err != nil {
+		return nil, err
 	}
 	return OpenVault(ctx, n.Store, n.Master, n.Vault)
 }
@@ -81,6 +88,20 @@ func (n *NewVault) create(ctx context.Context) error {
 		return errUnlisted
 	}
 	return nil
+}
+
+// wrapForRecovery comes second, since all that create puts must be the same
+// bytes whoever puts it, and no two wraps for recovery are.
+func (n *NewVault) wrapForRecovery(ctx context.Context) error {
+	if len(n.Recovery) == 0 {
+		return nil
+	}
+	r := Rewrap{Store: n.Store, Key: n.Master, Master: n.Master, Recovery: n.Recovery, Rand: n.Rand}
+	replaced, err := r.Vault(ctx, n.Vault)
+	if err != nil {
+		return err
+	}
+	return replaced.Remove(ctx)
 }
 
 var errUnlisted = errors.New("the store does not list the key objects yet")
@@ -139,9 +160,13 @@ func (n *NewVault) put(ctx context.Context, object name, salt [32]byte, plain []
 	header := format.Header{
 		Kind: format.KindKeys, KeyVersion: object.version, Vault: n.Vault, Identity: object.set, Salt: salt,
 	}
-	b, err := seal(n.Master, header, object.purpose, plain)
+	b, err := seal(wrappers(n.Master, nil), header, object.purpose, plain)
 	if err != nil {
 		return err
 	}
-	return n.Store.Put(ctx, object.String(), io.NewSectionReader(bytes.NewReader(b), 0, int64(len(b))))
+	return putObject(ctx, n.Store, object, b)
+}
+
+func putObject(ctx context.Context, store blob.Store, n name, b []byte) error {
+	return store.Put(ctx, n.String(), io.NewSectionReader(bytes.NewReader(b), 0, int64(len(b))))
 }

@@ -12,7 +12,7 @@
 //	164    2  how many wraps follow
 //	166    2  zero
 //	then each wrap:
-//	0      2  type of its recipient: 1 a master key, 2 an age recipient
+//	0      2  type of its recipient: 1 a master key, 2 a recovery recipient
 //	2      2  zero
 //	4      4  length of the wrapped bytes
 //	8     16  id of the recipient
@@ -24,16 +24,24 @@
 // wrap"), which is fresh for each object, so the nonce is zero; the object's
 // first 164 bytes are associated data.
 //
+// For a recovery recipient, an X25519 key of age's, the wrapped bytes are
+//
+//	0     32  age's ephemeral share
+//	32    32  age's sealed file key, of 16 random bytes
+//	64        AES-256-GCM under HKDF-SHA256(file key, salt of the header,
+//	          "holdfast/1 recovery wrap"), nonce and associated data as above
+//
 // Objects are named vaults/VAULT/keys/PURPOSE-VERSION-SET-COPY. A set is one
 // naming secret with its vault keys. Copies of a key hold the same bytes
-// wrapped anew, as when the master key changes.
+// wrapped anew, as when the master key or the recipients change: an object is
+// never rewritten, and goes only after another copy is durable.
 package keyring
 
 import "errors"
 
-// ErrWrongKey is wrapped where a vault's keys do not open with the master key:
-// they were wrapped for another one, or changed since.
-var ErrWrongKey = errors.New("wrong master key")
+// ErrWrongKey is wrapped where a vault's keys do not open with the master key
+// or recovery identity: they were wrapped for another one, or changed since.
+var ErrWrongKey = errors.New("wrong key")
 
 // ErrMissing is wrapped where the store does not have a vault's keys, or not
 // all of them.

@@ -8,3 +8,18 @@ func Reencode(b []byte) ([]byte, error) {
 	}
 	return o.encode(), nil
 }
+
+// ProtectCheaply does what Protect does, with hardly any work.
+func ProtectCheaply(text []byte, passphrase string) ([]byte, error) {
+	return protect(text, passphrase, 1)
+}
+
+// OpenCheaply reads the text of a key file as LoadAny does, but accepts hardly
+// any work for a passphrase.
+func OpenCheaply(text []byte, passphrase string) (Opener, error) {
+	plain, err := unprotect(text, passphrase, 4)
+	if err != nil {
+		return nil, err
+	}
+	return parseKey(plain)
+}

@@ -65,6 +65,8 @@ func (m Master) wrap(plain []byte, o *object) ([]byte, error) {
 	return aead.Seal(nil, make([]byte, aead.NonceSize()), plain, o.bound()), nil
 }
 
+func (m Master) addressee() (recipient, format.ID) { return toMaster, m.id }
+
 // unwrap opens a wrap of an object.
 func (m Master) unwrap(wrapped []byte, o *object) ([]byte, error) {
 	aead, err := m.aead(o)
@@ -85,7 +87,12 @@ func (m Master) aead(o *object) (cipher.AEAD, error) {
 	if err != nil {
 		return nil, fmt.Errorf("derive wrapping key: %w", err)
 	}
-	block, err := aes.NewCipher(wrapping)
+	return gcm(wrapping)
+}
+
+// gcm returns AES-256-GCM under a key.
+func gcm(key []byte) (cipher.AEAD, error) {
+	block, err := aes.NewCipher(key)
 	if err != nil {
 		return nil, fmt.Errorf("make cipher: %w", err)
 	}

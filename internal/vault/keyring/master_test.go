@@ -44,11 +44,11 @@ func export(t testing.TB, m *keyring.Master) string {
 
 func TestCreateThenLoad(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "master.key")
-	made, err := keyring.Create(path, random(1))
+	made, err := keyring.Create(path, "", random(1))
 	if err != nil {
 		t.Fatal(err)
 	}
-	loaded, err := keyring.Load(path)
+	loaded, err := keyring.Load(path, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +66,7 @@ func TestCreateThenLoad(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := keyring.Create(path, random(2)); !errors.Is(err, fs.ErrExist) {
+	if _, err := keyring.Create(path, "", random(2)); !errors.Is(err, fs.ErrExist) {
 		t.Errorf("second Create: %v", err)
 	}
 	if after, err := os.ReadFile(path); err != nil || !bytes.Equal(before, after) {
@@ -79,7 +79,7 @@ func TestCreateThenLoad(t *testing.T) {
 
 func TestCreateWithoutRandomness(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "master.key")
-	if _, err := keyring.Create(path, strings.NewReader("too few")); !errors.Is(err, io.ErrUnexpectedEOF) {
+	if _, err := keyring.Create(path, "", strings.NewReader("too few")); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("error %v", err)
 	}
 	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
@@ -111,7 +111,7 @@ func TestLoadRefuses(t *testing.T) {
 		{filepath.Join(dir, "none"), "without it no backup can be read"},
 		{dir, "not a regular file"},
 	} {
-		_, err := keyring.Load(test.path)
+		_, err := keyring.Load(test.path, "")
 		if err == nil {
 			t.Errorf("%s was taken", test.path)
 			continue
@@ -120,10 +120,10 @@ func TestLoadRefuses(t *testing.T) {
 			t.Errorf("error %q, want one line with %q and %q", got, test.path, test.want)
 		}
 	}
-	if _, err := keyring.Load(filepath.Join(dir, "none")); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := keyring.Load(filepath.Join(dir, "none"), ""); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("missing file: %v", err)
 	}
-	if _, err := keyring.Load(file("read-only", text, 0o400)); err != nil {
+	if _, err := keyring.Load(file("read-only", text, 0o400), ""); err != nil {
 		t.Errorf("mode 0400: %v", err)
 	}
 }
@@ -133,13 +133,13 @@ func TestLoadRefusesAnotherUsersFile(t *testing.T) {
 		t.Skip("only root can give a file away")
 	}
 	path := filepath.Join(t.TempDir(), "master.key")
-	if _, err := keyring.Create(path, random(1)); err != nil {
+	if _, err := keyring.Create(path, "", random(1)); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Chown(path, 1234, -1); err != nil {
 		t.Fatal(err)
 	}
-	_, err := keyring.Load(path)
+	_, err := keyring.Load(path, "")
 	if err == nil || !strings.Contains(err.Error(), "belongs to user 1234") || !strings.Contains(err.Error(), "chmod 600 "+path) {
 		t.Errorf("error %v", err)
 	}

@@ -3,6 +3,7 @@ package keyring
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"holdfast/internal/vault/format"
 )
@@ -38,10 +39,13 @@ func (p purpose) fits(version uint32) bool {
 	return p == naming && version == 0 || p == vaultKey && version > 0
 }
 
-// recipient says for whom a wrap is; others than master keys are passed over.
+// recipient says for whom a wrap is. Those that are unknown are passed over.
 type recipient uint16
 
-const toMaster recipient = 1
+const (
+	toMaster   recipient = 1
+	toRecovery recipient = 2
+)
 
 // The shape of a key object in bytes.
 const (
@@ -143,24 +147,44 @@ func parseWrap(b []byte) (wrap, []byte, error) {
 	return w, b[size:], nil
 }
 
-// seal makes the key object that keeps plain for a master key.
-func seal(m *Master, header format.Header, p purpose, plain []byte) ([]byte, error) {
+// seal makes the key object that keeps plain for some.
+func seal(to []wrapper, header format.Header, p purpose, plain []byte) ([]byte, error) {
 	o := &object{header: header, purpose: p}
-	data, err := m.wrap(plain, o)
-	if err != nil {
-		return nil, err
+	for _, r := range to {
+		data, err := r.wrap(plain, o)
+		if err != nil {
+			return nil, err
+		}
+		kind, id := r.addressee()
+		o.wraps = append(o.wraps, wrap{recipient: kind, id: id, data: data})
 	}
-	o.wraps = []wrap{{recipient: toMaster, id: m.id, data: data}}
 	return o.encode(), nil
 }
 
+// isFor reports whether the object is wrapped for these and no others.
+func (o *object) isFor(to []wrapper) bool {
+	if len(o.wraps) != len(to) {
+		return false
+	}
+	for _, r := range to {
+		kind, id := r.addressee()
+		if !slices.ContainsFunc(o.wraps, func(w wrap) bool {
+			return w.recipient == kind && w.id == id && (kind != toRecovery || len(w.data) == recoverySize(o.purpose))
+		}) {
+			return false
+		}
+	}
+	return true
+}
+
 // open returns what a key object keeps.
-func (o *object) open(m *Master) ([]byte, error) {
+func (o *object) open(key Opener) ([]byte, error) {
+	kind, id := key.addressee()
 	for _, w := range o.wraps {
-		if w.recipient != toMaster || w.id != m.id {
+		if w.recipient != kind || w.id != id {
 			continue
 		}
-		plain, err := m.unwrap(w.data, o)
+		plain, err := key.unwrap(w.data, o)
 		if err != nil {
 			return nil, err
 		}
@@ -169,5 +193,5 @@ func (o *object) open(m *Master) ([]byte, error) {
 		}
 		return plain, nil
 	}
-	return nil, fmt.Errorf("%w: it is not wrapped for %s", ErrWrongKey, m)
+	return nil, fmt.Errorf("%w: it is not wrapped for the %s", ErrWrongKey, key)
 }

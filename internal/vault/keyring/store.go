@@ -37,15 +37,32 @@ func ListVaults(ctx context.Context, store blob.Store) ([][16]byte, error) {
 
 // OpenVault reads the keys of a vault from the store. Its errors wrap
 // ErrMissing, ErrWrongKey, ErrCorrupt, or what the store returned.
-func OpenVault(ctx context.Context, store blob.Store, m *Master, vault [16]byte) (*Vault, error) {
-	v, err := openVault(ctx, store, m, vault)
+func OpenVault(ctx context.Context, store blob.Store, key Opener, vault [16]byte) (*Vault, error) {
+	var v *Vault
+	err := again(func() (err error) {
+		v, err = openVault(ctx, store, key, vault)
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("open keys of vault %s: %w", format.ID(vault), err)
 	}
 	return v, nil
 }
 
-func openVault(ctx context.Context, store blob.Store, m *Master, vault format.ID) (*Vault, error) {
+// listings is how often a listing is made where an object that it names is
+// gone: another copy took its place in between.
+const listings = 3
+
+// again calls f until it gets at what it lists.
+func again(f func() error) error {
+	err := f()
+	for n := 1; n < listings && errors.Is(err, blob.ErrNotFound); n++ {
+		err = f()
+	}
+	return err
+}
+
+func openVault(ctx context.Context, store blob.Store, key Opener, vault format.ID) (*Vault, error) {
 	s, err := findSet(ctx, store, vault)
 	if err != nil {
 		return nil, err
@@ -55,7 +72,7 @@ func openVault(ctx context.Context, store blob.Store, m *Master, vault format.ID
 	}
 	v := &Vault{id: vault, secrets: make(map[uint32]secret)}
 	for _, version := range slices.Sorted(maps.Keys(s.copies)) {
-		plain, err := openCopy(ctx, store, m, s.copies[version])
+		plain, err := openCopy(ctx, store, key, s.copies[version])
 		if err != nil {
 			return nil, err
 		}
@@ -121,19 +138,31 @@ func listNames(ctx context.Context, store blob.Store, vault format.ID) ([]name, 
 
 // openCopy returns what the first copy that opens keeps. All copies keep the
 // same.
-func openCopy(ctx context.Context, store blob.Store, m *Master, copies []name) ([]byte, error) {
+func openCopy(ctx context.Context, store blob.Store, key Opener, copies []name) ([]byte, error) {
 	var failed []error
+	wrong := 0
 	for _, n := range copies {
-		plain, err := openObject(ctx, store, m, n)
+		o, err := readObject(ctx, store, n)
 		if err == nil {
-			return plain, nil
+			var plain []byte
+			if plain, err = o.open(key); err == nil {
+				return plain, nil
+			}
+		}
+		if errors.Is(err, ErrWrongKey) {
+			wrong++
 		}
 		failed = append(failed, fmt.Errorf("key object %s: %w", n, err))
+	}
+	if wrong == len(failed) && wrong > 1 {
+		return nil, fmt.Errorf("%w: none of %d copies of key object %s opens with the %s", ErrWrongKey, wrong, copies[0], key)
 	}
 	return nil, errors.Join(failed...)
 }
 
-func openObject(ctx context.Context, store blob.Store, m *Master, n name) ([]byte, error) {
+// readObject reads the object of a name, and nothing that belongs under
+// another one.
+func readObject(ctx context.Context, store blob.Store, n name) (*object, error) {
 	b, err := blob.ReadAll(ctx, store, n.String(), maxObject)
 	if err != nil {
 		return nil, err
@@ -146,5 +175,5 @@ func openObject(ctx context.Context, store blob.Store, m *Master, n name) ([]byt
 	if h.Vault != n.vault || h.Identity != n.set || h.KeyVersion != n.version || o.purpose != n.purpose {
 		return nil, fmt.Errorf("%w: it belongs under another name", ErrCorrupt)
 	}
-	return o.open(m)
+	return o, nil
 }

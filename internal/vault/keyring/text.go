@@ -19,6 +19,7 @@ const (
 	textDigits   = (keySize + checksumSize) * 8 / 5
 	checksumSize = 8
 	maxText      = 16 << 10
+	maxFile      = 2 * maxText // a protected one is longer
 )
 
 const textComment = `# Holdfast %s.
@@ -52,35 +53,54 @@ func (m Master) Export(w io.Writer) error {
 // begin with #, and exactly one with the key. Its errors show nothing of the
 // text.
 func ParseMaster(text []byte) (*Master, error) {
-	if len(text) > maxText {
-		return nil, fmt.Errorf("%d bytes are too many for a master key", len(text))
+	digits, err := onlyLine(text, textPrefix)
+	if err != nil {
+		return nil, err
 	}
-	var found *Master
+	key, err := parseDigits(string(digits))
+	if err != nil {
+		return nil, err
+	}
+	return masterOf(key)
+}
+
+// onlyLine returns what follows a prefix in the one line that is neither empty
+// nor a comment.
+func onlyLine(text []byte, prefix string) ([]byte, error) {
+	if len(text) > maxText {
+		return nil, fmt.Errorf("%d bytes are too many for a key", len(text))
+	}
+	var found []byte
 	number := 0
 	for line := range bytes.Lines(text) {
 		number++
 		line = bytes.TrimSuffix(bytes.TrimSuffix(line, []byte("\n")), []byte("\r"))
-		digits, ok := bytes.CutPrefix(line, []byte(textPrefix))
+		rest, ok := bytes.CutPrefix(line, []byte(prefix))
 		switch {
 		case !ok && (len(line) == 0 || line[0] == '#'):
 			continue
 		case !ok:
-			return nil, fmt.Errorf("line %d is neither a comment nor a key that begins with %s", number, textPrefix)
+			return nil, fmt.Errorf("line %d is neither a comment nor a key that begins with %s", number, prefix)
 		case found != nil:
 			return nil, fmt.Errorf("line %d holds a second key", number)
 		}
-		key, err := parseDigits(string(digits))
-		if err != nil {
-			return nil, fmt.Errorf("line %d: %w", number, err)
-		}
-		if found, err = masterOf(key); err != nil {
-			return nil, err
-		}
+		found = append([]byte{}, rest...)
 	}
 	if found == nil {
 		return nil, errors.New("there is no line with a key")
 	}
 	return found, nil
+}
+
+// parseKey reads the text of a key file that is not protected: a master key,
+// or an age identity.
+func parseKey(text []byte) (Opener, error) {
+	for line := range bytes.Lines(text) {
+		if bytes.HasPrefix(line, []byte(identityPrefix)) {
+			return parseIdentity(text)
+		}
+	}
+	return ParseMaster(text)
 }
 
 func parseDigits(s string) (key [keySize]byte, err error) {

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -14,7 +15,9 @@ import (
 	"holdfast/internal/blob"
 	"holdfast/internal/blob/blobtest"
 	"holdfast/internal/blob/mem"
+	"holdfast/internal/vault/format"
 	"holdfast/internal/vault/keyring"
+	"holdfast/internal/vault/naming"
 )
 
 // vectors are known answers, computed by another implementation. They pin the
@@ -32,6 +35,23 @@ type vectors struct {
 		Size    int    `json:"size"`
 		Key     string `json:"key"`
 	} `json:"derive"`
+	Names struct { // of a vault with these keys
+		Digest string `json:"digest"`
+		Leaf   string `json:"leaf"`
+		Page   string `json:"page"`
+	} `json:"names"`
+	Recovery struct {
+		Identity    string            `json:"identity"`
+		Recipient   string            `json:"recipient"`
+		RecipientID string            `json:"recipient_id"`
+		Objects     map[string]string `json:"objects"`  // the same keys, for a recipient too, and a version 2
+		Version2    string            `json:"version2"` // a key of version 2
+	} `json:"recovery"`
+	Protected struct {
+		Passphrase string `json:"passphrase"`
+		Text       string `json:"text"`     // the master key's line
+		Identity   string `json:"identity"` // the identity's
+	} `json:"protected"`
 }
 
 func readVectors(t testing.TB) (v vectors, m *keyring.Master, vault [16]byte) {
@@ -92,6 +112,93 @@ func TestVectors(t *testing.T) {
 	}
 }
 
+// What blocks, leaves and pages of a vault are known by.
+func TestNameVectors(t *testing.T) {
+	v, m, id := readVectors(t)
+	names, err := naming.New(open(t, vectorStore(t, v), m, id))
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := names.Hasher()
+	block := make([]byte, format.BlockSize)
+	for i := range block {
+		block[i] = byte(i*7 + i/251)
+	}
+	leaf := [format.LeafBlocks]format.Digest{h.Block(block)}
+	check, page := h.Leaf(&leaf), h.Page([]byte("page"))
+	got := []string{hex.EncodeToString(leaf[0][:]), hex.EncodeToString(check[:]), hex.EncodeToString(page[:])}
+	if diff := cmp.Diff([]string{v.Names.Digest, v.Names.Leaf, v.Names.Page}, got); diff != "" {
+		t.Errorf("names (-want +got):\n%s", diff)
+	}
+}
+
+// Keys that are wrapped for a master key and a recovery recipient open with
+// either, and are those that the master key alone was wrapped for.
+func TestRecoveryVectors(t *testing.T) {
+	v, m, id := readVectors(t)
+	key, err := keyring.LoadAny(keyFile(t, v.Recovery.Identity+"\n"), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	identity, ok := key.(*keyring.Identity)
+	if !ok || identity.Recipient().String() != v.Recovery.Recipient {
+		t.Fatalf("%s, want one of %s", key, v.Recovery.Recipient)
+	}
+	s := mem.New()
+	for name, content := range v.Recovery.Objects {
+		b := unhex(t, content)
+		if !bytes.Contains(b, unhex(t, v.Recovery.RecipientID)) {
+			t.Errorf("%s does not name the recipient", name)
+		}
+		blobtest.Put(t, s, name, b)
+	}
+	var context []byte
+	for i := range byte(68) {
+		context = append(context, i)
+	}
+	for _, opener := range []keyring.Opener{m, identity} {
+		keys := open(t, s, opener, id)
+		for _, d := range v.Derive {
+			got := keys.Derive(d.Version, d.Label, unhex(t, d.Context), d.Size)
+			if hex.EncodeToString(got) != d.Key {
+				t.Errorf("opened with the %s, Derive(%d, %q, %s, %d) = %x, want %s", opener, d.Version, d.Label, d.Context, d.Size, got, d.Key)
+			}
+		}
+		if got := keys.Derive(2, "holdfast/1 pack", context, 32); hex.EncodeToString(got) != v.Recovery.Version2 || keys.Current() != 2 {
+			t.Errorf("opened with the %s, version %d is %x", opener, keys.Current(), got)
+		}
+	}
+}
+
+// Key files that another implementation protected open.
+func TestProtectedVectors(t *testing.T) {
+	v, m, _ := readVectors(t)
+	loaded, err := keyring.Load(keyFile(t, v.Protected.Text), v.Protected.Passphrase)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if loaded.ID() != m.ID() {
+		t.Errorf("opened %s", loaded)
+	}
+	key, err := keyring.LoadAny(keyFile(t, v.Protected.Identity), v.Protected.Passphrase)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := "recovery identity of " + v.Recovery.Recipient; key.String() != want {
+		t.Errorf("opened the %s, want the %s", key, want)
+	}
+}
+
+// keyFile writes a key file.
+func keyFile(t testing.TB, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "key")
+	if err := keyring.WriteNew(path, []byte(text)); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
 // vectorStore returns a store that holds the vectors' objects.
 func vectorStore(t testing.TB, v vectors) *mem.Store {
 	t.Helper()
@@ -102,7 +209,7 @@ func vectorStore(t testing.TB, v vectors) *mem.Store {
 	return s
 }
 
-func open(t testing.TB, s blob.Store, m *keyring.Master, vault [16]byte) *keyring.Vault {
+func open(t testing.TB, s blob.Store, m keyring.Opener, vault [16]byte) *keyring.Vault {
 	t.Helper()
 	keys, err := keyring.OpenVault(context.Background(), s, m, vault)
 	if err != nil {
