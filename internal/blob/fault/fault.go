@@ -1,5 +1,7 @@
-// Package fault makes an object store fail on purpose, for tests: the n-th
-// call of a method, a full disk, a flipped byte, a lost answer, a delay.
+// Package fault makes an object store fail on purpose, for tests: by rule (the
+// n-th call of a method) or by seed (one in so many), with an error, a lost
+// answer, no answer, a cut or repeated Put, a flipped byte, a stale listing, a
+// missing object, a full disk, a delay.
 package fault
 
 import (
@@ -7,6 +9,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
@@ -34,6 +37,10 @@ type Fault struct {
 	Match string // only for names, or prefixes of listings, that contain it
 	Nth   int    // the n-th such call since the fault was added, from 1 on; 0: each
 	Since bool   // that one and all later ones
+	// OneIn has the fault strike one in so many of the calls that the rules
+	// above let through, chosen by Seed; 0 and 1: each.
+	OneIn int
+	Seed  uint64
 
 	// Before is called first, if not nil: it may wait, cancel something, or
 	// return an error, which the call returns.
@@ -43,6 +50,16 @@ type Fault struct {
 	// Late has the call carried out before Err is returned: the answer got
 	// lost.
 	Late bool
+	// Hang has the call wait until its context ends, and return that error.
+	// With Late it is carried out first.
+	Hang bool
+	// Twice has Put carried out twice, as when a network repeats a request.
+	Twice bool
+	// Stale has List show what the store held when the fault was added: what
+	// was put since is missing, what was deleted since is there.
+	Stale bool
+	// Hide has List pass over the objects whose names contain it.
+	Hide string
 	// Short makes Get return the first half with io.ErrUnexpectedEOF, and
 	// Put store the first half and return nil, as no store should.
 	Short bool
@@ -52,6 +69,8 @@ type Fault struct {
 	// the object; a Get that does not read it is left alone. Objects are
 	// counted modulo their size.
 	FlipAt int64
+
+	since *changes // of Stale, once it is armed
 }
 
 // Store is a blob.Store with faults.
@@ -65,10 +84,11 @@ type Store struct {
 	space  int64
 }
 
-// armed is a fault and how many calls it has matched.
+// armed is a fault and what it has seen.
 type armed struct {
 	Fault
-	seen int
+	seen   int // calls that it matched
+	random *rand.Rand
 }
 
 var _ blob.Store = (*Store)(nil)
@@ -86,7 +106,11 @@ func New(store blob.Store, faults ...Fault) *Store {
 func (s *Store) Add(f Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.faults = append(s.faults, &armed{Fault: f})
+	f.since = nil
+	if f.Stale {
+		f.since = newChanges()
+	}
+	s.faults = append(s.faults, &armed{Fault: f, random: rand.New(rand.NewPCG(f.Seed, 1))})
 }
 
 // Clear removes all faults, and the limit of SetSpace.
@@ -125,7 +149,12 @@ func (s *Store) Put(ctx context.Context, name string, body *io.SectionReader) er
 		if !s.take(body.Size()) {
 			return fmt.Errorf("put object %s: %w", name, blob.ErrNoSpace)
 		}
-		return s.store.Put(ctx, name, body)
+		if has(faults, func(f Fault) bool { return f.Twice }) {
+			if err := s.carryOutPut(ctx, name, body); err != nil {
+				return err
+			}
+		}
+		return s.carryOutPut(ctx, name, body)
 	})
 }
 
@@ -161,15 +190,14 @@ func (s *Store) Stat(ctx context.Context, name string) (int64, error) {
 // Delete implements blob.Store.
 func (s *Store) Delete(ctx context.Context, name string) error {
 	return run(ctx, s.meet(Delete, name), func() error {
-		return s.store.Delete(ctx, name)
+		return s.carryOutDelete(ctx, name)
 	})
 }
 
 // List implements blob.Store.
 func (s *Store) List(ctx context.Context, prefix string, fn func(blob.Info) error) error {
-	return run(ctx, s.meet(List, prefix), func() error {
-		return s.store.List(ctx, prefix, fn)
-	})
+	faults := s.meet(List, prefix)
+	return run(ctx, faults, func() error { return s.carryOutList(ctx, faults, prefix, fn) })
 }
 
 // meet counts a call and returns the faults that strike it.
@@ -183,7 +211,7 @@ func (s *Store) meet(op Op, name string) []Fault {
 			continue
 		}
 		f.seen++
-		if f.Nth == 0 || f.seen == f.Nth || f.Since && f.seen > f.Nth {
+		if (f.Nth == 0 || f.seen == f.Nth || f.Since && f.seen > f.Nth) && (f.OneIn <= 1 || f.random.IntN(f.OneIn) == 0) {
 			faults = append(faults, f.Fault)
 		}
 	}
@@ -229,7 +257,7 @@ func run(ctx context.Context, faults []Fault, call func() error) error {
 			return err
 		}
 	}
-	i := slices.IndexFunc(faults, func(f Fault) bool { return f.Err != nil })
+	i := slices.IndexFunc(faults, func(f Fault) bool { return f.Err != nil || f.Hang })
 	if i < 0 {
 		return call()
 	}
@@ -238,9 +266,13 @@ func run(ctx context.Context, faults []Fault, call func() error) error {
 			return err
 		}
 	}
+	if faults[i].Hang {
+		<-ctx.Done()
+		return ctx.Err()
+	}
 	return fmt.Errorf("injected: %w", faults[i].Err)
 }
 
-func short(faults []Fault) bool {
-	return slices.ContainsFunc(faults, func(f Fault) bool { return f.Short })
-}
+func has(faults []Fault, is func(Fault) bool) bool { return slices.ContainsFunc(faults, is) }
+
+func short(faults []Fault) bool { return has(faults, func(f Fault) bool { return f.Short }) }

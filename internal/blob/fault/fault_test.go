@@ -5,6 +5,10 @@ import (
 	"errors"
 	"io"
 	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"holdfast/internal/blob"
 	"holdfast/internal/blob/blobtest"
@@ -146,4 +150,105 @@ func TestBefore(t *testing.T) {
 	if got := blobtest.List(t, s, ""); len(got) != 0 {
 		t.Errorf("listed: %v", got)
 	}
+}
+
+func TestOneInSoMany(t *testing.T) {
+	ctx := context.Background()
+	struck := func(seed uint64) (calls []int) {
+		s := fault.New(mem.New(), fault.Fault{Op: fault.Delete, OneIn: 4, Seed: seed, Err: errFault})
+		for i := range 400 {
+			if s.Delete(ctx, "a") != nil {
+				calls = append(calls, i)
+			}
+		}
+		return calls
+	}
+	first := struck(1)
+	if diff := cmp.Diff(first, struck(1)); diff != "" {
+		t.Errorf("the same seed strikes other calls (-first +second):\n%s", diff)
+	}
+	if cmp.Equal(first, struck(2)) {
+		t.Error("another seed strikes the same calls")
+	}
+	if n := len(first); n < 60 || n > 140 {
+		t.Errorf("%d of 400 calls struck, want about 100", n)
+	}
+}
+
+func TestHang(t *testing.T) {
+	s := fault.New(mem.New(), fault.Fault{Op: fault.Put, Hang: true, Late: true}, fault.Fault{Op: fault.Get, Hang: true})
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error)
+	go func() { ended <- s.Put(ctx, "a", blobtest.Body([]byte("x"))) }()
+	cancel()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestTwice(t *testing.T) {
+	inner := fault.New(mem.New())
+	s := fault.New(inner, fault.Fault{Op: fault.Put, Twice: true})
+	blobtest.Put(t, s, "a", []byte("x"))
+	if got := inner.Calls(fault.Put); got != 2 {
+		t.Errorf("put %d times", got)
+	}
+}
+
+func TestStale(t *testing.T) {
+	ctx, s := context.Background(), fault.New(mem.New())
+	blobtest.Put(t, s, "a/old", []byte("1"))
+	blobtest.Put(t, s, "a/kept", []byte("12"))
+	s.Add(fault.Fault{Op: fault.List, Nth: 1, Stale: true})
+	blobtest.Put(t, s, "a/new", []byte("123"))
+	blobtest.Put(t, s, "a/kept", []byte("12"))
+	for _, name := range []string{"a/old", "a/none"} {
+		if err := s.Delete(ctx, name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	blobtest.Put(t, s, "a/passing", nil)
+	if err := s.Delete(ctx, "a/passing"); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []map[string]int64{
+		{"a/old": 1, "a/kept": 2},
+		{"a/new": 3, "a/kept": 2},
+	} {
+		if diff := cmp.Diff(want, blobtest.List(t, s, "a/")); diff != "" {
+			t.Errorf("listed (-want +got):\n%s", diff)
+		}
+	}
+	if _, err := s.Stat(ctx, "a/old"); !errors.Is(err, blob.ErrNotFound) {
+		t.Errorf("what a stale listing shows is there: %v", err)
+	}
+}
+
+func TestMissing(t *testing.T) {
+	ctx, s := context.Background(), fault.New(mem.New())
+	blobtest.Put(t, s, "a/x", nil)
+	blobtest.Put(t, s, "b/x", nil)
+	for _, f := range fault.Missing("a/") {
+		s.Add(f)
+	}
+	_, get := s.Get(ctx, "a/x", nil, 0)
+	_, stat := s.Stat(ctx, "a/x")
+	if !errors.Is(get, blob.ErrNotFound) || !errors.Is(stat, blob.ErrNotFound) {
+		t.Errorf("errors %v and %v", get, stat)
+	}
+	if diff := cmp.Diff(map[string]int64{"b/x": 0}, blobtest.List(t, s, "")); diff != "" {
+		t.Errorf("listed (-want +got):\n%s", diff)
+	}
+}
+
+func TestLatency(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := fault.New(mem.New(), fault.Latency(20*time.Millisecond)...)
+		began := time.Now()
+		blobtest.Put(t, s, "a", nil)
+		blobtest.Get(t, s, "a") // asks for the size first
+		if took := time.Since(began); took != 60*time.Millisecond {
+			t.Errorf("three requests took %v", took)
+		}
+	})
 }
