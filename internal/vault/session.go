@@ -37,10 +37,10 @@ func newSession(v *Vault, ref SessionRef, begun Begun, fail context.CancelCauseF
 	s := &session{
 		writer: newWriter(v, ref, begun.Incarnation, fail), begun: begun,
 		writable: begun.Writable, damaged: begun.Damaged,
-		index:    v.cfg.Index.hooks.View(v.id),
-		delta:    hooks.NewDelta(),
-		exists:   newRecent[ID, bool](16 << 10),
-		own:      map[ID]*[format.PackContainers]*pack.Container{},
+		index:  v.cfg.Index.hooks.View(v.id),
+		delta:  hooks.NewDelta(),
+		exists: newRecent[ID, bool](16 << 10),
+		own:    map[ID]*[format.PackContainers]*pack.Container{},
 	}
 	if !slices.IsSortedFunc(s.writable, comparePackGen) {
 		slices.SortFunc(s.writable, comparePackGen)

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -208,6 +209,85 @@ func FuzzInner(f *testing.F) {
 			t.Error(err)
 		}
 	})
+}
+
+// A tree that takes from another what lies between some leaves is the same as one
+// built of all leaves, and the pages that are loaded for it follow the leaves
+// that are new.
+func TestSubtreesAreTaken(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		leaves := rapid.SampledFrom([]uint64{1, 255, 256, 257, 3000, 65_536, 70_001}).Draw(t, "leaves")
+		step := rapid.Uint64Range(leaves/1000+1, leaves/1000+600).Draw(t, "step")
+		fresh := rapid.SliceOfNDistinct(rapid.Uint64Range(0, leaves-1), 0, int(min(leaves, 8)), rapid.ID).Draw(t, "fresh")
+		slices.Sort(fresh)
+		height := maps.Height(int64(leaves) * format.LeafSize)
+		// Of leaves, only the references matter here.
+		s, want := &shelf{}, map[uint64]maps.Ref{}
+		first := maps.NewBuilder(height)
+		for i := uint64(0); i < leaves; i += step {
+			want[i] = maps.Ref{Pack: format.ID{3}, Page: uint32(i)}
+			add(t, first, s, 0, i, want[i])
+		}
+		root, err := first.Finish(t.Context(), s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.parent = maps.NewTree(s, root, height)
+		tree := maps.NewTree(s, root, height)
+		s.loads = 0
+		second := maps.NewBuilder(height)
+		at := uint64(0)
+		upTo := func(end uint64) {
+			for at < end {
+				level, index, ref, err := tree.Below(t.Context(), at, end)
+				if err != nil {
+					t.Fatal(err)
+				}
+				add(t, second, s, level, index, ref)
+				at = (index + 1) << (8 * level)
+			}
+		}
+		for _, i := range fresh {
+			upTo(i)
+			want[i] = maps.Ref{Pack: format.ID{4}, Page: uint32(i)}
+			add(t, second, s, 0, i, want[i])
+			at = i + 1
+		}
+		upTo(leaves)
+		if limit := 4 * (len(fresh) + 1) * (1 + height); s.loads > limit {
+			t.Errorf("%d pages were loaded for %d leaves", s.loads, len(fresh))
+		}
+		if root, err = second.Finish(t.Context(), s); err != nil {
+			t.Fatal(err)
+		}
+		tree = maps.NewTree(s, root, height)
+		got := map[uint64]maps.Ref{}
+		for at := uint64(0); ; at++ {
+			next, ok, err := tree.Next(t.Context(), at)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !ok {
+				break
+			}
+			if got[next], err = tree.Ref(t.Context(), 0, next); err != nil {
+				t.Fatal(err)
+			}
+			at = next
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
+func add(t *rapid.T, b *maps.Builder, s *shelf, level int, index uint64, ref maps.Ref) {
+	if ref.IsNull() {
+		return
+	}
+	if err := b.Add(t.Context(), s, level, index, ref); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func FuzzBuilder(f *testing.F) {
