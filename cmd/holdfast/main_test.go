@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"math/rand/v2"
 	"os"
@@ -25,12 +26,13 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"refused": refused,
-			"image":   image,
-			"take":    take,
-			"mode":    mode,
-			"size":    size,
-			"damage":  damage,
+			"refused":  refused,
+			"image":    image,
+			"take":     take,
+			"mode":     mode,
+			"size":     size,
+			"damage":   damage,
+			"settings": settings,
 		},
 	})
 }
@@ -89,6 +91,12 @@ func mode(ts *testscript.TestScript, _ bool, args []string) {
 	if got := strconv.FormatUint(uint64(info.Mode().Perm()), 8); got != args[1] {
 		ts.Fatalf("%s has mode %s, want %s", args[0], got, args[1])
 	}
+}
+
+// settings FILE DATA RECIPIENT writes a configuration.
+func settings(ts *testscript.TestScript, _ bool, args []string) {
+	text := fmt.Sprintf("data: %s\nrecovery_recipients:\n  - %s\n", args[1], args[2])
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(text), 0o600))
 }
 
 // size PATH BYTES checks a file's size.
