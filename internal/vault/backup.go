@@ -323,6 +323,8 @@ func (b *backup) writeSegment(ctx context.Context) (*hooks.Segment, *SegmentRef,
 	if err != nil {
 		return nil, nil, err
 	}
+	// A large one takes the place of what the packs took.
+	b.s.chunks.drop()
 	object, err := b.s.putWhole(ctx, whole{
 		name: name, kind: format.KindIndex, label: sealing.IndexLabel, plain: segment.Append(nil),
 	})

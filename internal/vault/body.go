@@ -33,6 +33,13 @@ func (c *chunks) give(bs [][]byte) {
 	}
 }
 
+// drop frees the pieces that nobody uses.
+func (c *chunks) drop() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.free = nil
+}
+
 // body is an object while it is put together.
 type body struct {
 	pool *chunks

@@ -40,23 +40,26 @@ func NewIndex(cfg IndexConfig) *Index {
 // Bytes returns how much memory the index takes.
 func (x *Index) Bytes() int64 { return x.hooks.Bytes() }
 
-// loadSegments brings the vault's segments into the index. One that can't be
-// had is left out.
+// loadSegments brings the vault's segments into the index, and forgets those
+// that a collection has merged. One that can't be had is left out.
 func (s *session) loadSegments(ctx context.Context) {
 	index := s.v.cfg.Index
+	sizes := make(map[string]int64, len(s.begun.Segments))
+	names := make([]string, 0, len(s.begun.Segments))
 	for _, ref := range s.begun.Segments {
+		sizes[ref.Object] = ref.Size
+		names = append(names, ref.Object)
+	}
+	for _, name := range index.hooks.Keep(s.v.id, names) {
 		if ctx.Err() != nil {
 			return
 		}
-		if index.hooks.Has(s.v.id, ref.Object) {
-			continue
-		}
-		segment, err := s.loadSegment(ctx, ref)
+		segment, err := s.loadSegment(ctx, SegmentRef{Object: name, Size: sizes[name]})
 		if err != nil {
-			s.v.cfg.Log.WarnContext(ctx, "index segment is left out", "object", ref.Object, "error", err)
+			s.v.cfg.Log.WarnContext(ctx, "index segment is left out", "object", name, "error", err)
 			continue
 		}
-		index.hooks.Add(s.v.id, ref.Object, segment)
+		index.hooks.Add(s.v.id, name, segment)
 	}
 	s.index = index.hooks.View(s.v.id)
 }

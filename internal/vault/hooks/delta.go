@@ -1,6 +1,7 @@
 package hooks
 
 import (
+	"cmp"
 	"slices"
 	"sync"
 
@@ -75,18 +76,14 @@ func (d *Delta) Segment() *Segment {
 	if d.table.used == 0 {
 		return nil
 	}
-	s := &Segment{Bits: d.bits, Places: slices.Clone(d.places), Hooks: make([]Hook, 0, d.table.used)}
-	d.table.each(func(tag uint64, ord uint32) {
-		s.Hooks = append(s.Hooks, Hook{Tag: tag, Place: ord - 1})
-	})
-	slices.SortFunc(s.Hooks, func(a, b Hook) int {
-		switch {
-		case a.Tag < b.Tag:
-			return -1
-		case a.Tag > b.Tag:
-			return 1
-		}
-		return 0
-	})
+	s := &Segment{Bits: d.bits, Places: d.places[:len(d.places):len(d.places)], Hooks: make([]Hook, 0, d.table.used)}
+	// Each shard's tags are below those of the next.
+	for n := range d.table.shards {
+		first := len(s.Hooks)
+		d.table.shards[n].each(uint8(n), func(tag uint64, ord uint32) {
+			s.Hooks = append(s.Hooks, Hook{Tag: tag, Place: ord - 1})
+		})
+		slices.SortFunc(s.Hooks[first:], func(a, b Hook) int { return cmp.Compare(a.Tag, b.Tag) })
+	}
 	return s
 }

@@ -2,6 +2,7 @@ package hooks_test
 
 import (
 	"encoding/binary"
+	"fmt"
 	"math/rand/v2"
 	"testing"
 
@@ -59,8 +60,8 @@ func TestDelta(t *testing.T) {
 	x.Add(vault, "a", parsed)
 	x.Add(vault, "a", parsed)
 	check("index", x.View(vault).Lookup)
-	if !x.Has(vault, "a") || x.Has(vault, "b") || x.Has(format.ID{2}, "a") {
-		t.Error("Has is wrong")
+	if diff := cmp.Diff([]string{"b"}, x.Keep(vault, []string{"a", "b"})); diff != "" {
+		t.Error(diff)
 	}
 	if _, ok := x.View(format.ID{2}).Lookup(s.Hooks[0].Tag); ok {
 		t.Error("a hook was found in another vault")
@@ -121,6 +122,85 @@ func TestIndexIsThinned(t *testing.T) {
 	}
 	if total := segments * containers * 32; found < total/3 {
 		t.Errorf("%d of %d hooks are left", found, total)
+	}
+}
+
+// Segments that were merged into others are forgotten, and give their memory
+// back once they are many.
+func TestSegmentsAreForgotten(t *testing.T) {
+	x, vault := hooks.NewIndex(1<<30), format.ID{1}
+	var segments []*hooks.Segment
+	var names []string
+	for n := range 10 {
+		d := hooks.NewDelta()
+		for c := range 50 {
+			d.Add(hooks.Place{Pack: format.ID{byte(n), byte(c)}, Generation: 1}, hooked(n*1000+c, 32))
+		}
+		segments, names = append(segments, d.Segment()), append(names, string(rune('a'+n)))
+		x.Add(vault, names[n], segments[n])
+	}
+	all := x.Bytes()
+	if missing := x.Keep(vault, names[1:]); missing != nil || x.Bytes() != all {
+		t.Errorf("%q are missing, %d bytes of %d are left", missing, x.Bytes(), all)
+	}
+	if missing := x.Keep(vault, names); missing != nil {
+		t.Errorf("%q are missing though nothing was freed", missing)
+	}
+	if missing := x.Keep(vault, names[7:]); missing != nil || x.Bytes() > all/2 {
+		t.Errorf("%q are missing, %d bytes of %d are left", missing, x.Bytes(), all)
+	}
+	view := x.View(vault)
+	for n, s := range segments {
+		for _, h := range s.Hooks {
+			if p, ok := view.Lookup(h.Tag); ok != (n >= 7) || ok && p != s.Places[h.Place] {
+				t.Fatalf("segment %s: %x is in %+v, %v", names[n], h.Tag, p, ok)
+			}
+		}
+	}
+	if diff := cmp.Diff(names[:2], x.Keep(vault, names[:2])); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// Hooks take at most 110 MB for each TiB of unique blocks, at any size.
+func TestMemoryPerHook(t *testing.T) {
+	x, vault := hooks.NewIndex(1<<30), format.ID{1}
+	const containers = 512 // of 4 MiB each: a segment of 2 GiB
+	for n := range 40 {
+		fillIndex(x, vault, n, containers)
+		if tib := float64((n+1)*containers) / (1 << 18); n >= 3 && float64(x.Bytes()) > 110e6*tib {
+			t.Fatalf("%d bytes for %.4f TiB, %.1f MB a TiB", x.Bytes(), tib, float64(x.Bytes())/1e6/tib)
+		}
+	}
+}
+
+// fillIndex adds a segment of containers whose 32 hooks are all different.
+func fillIndex(x *hooks.Index, vault format.ID, n, containers int) {
+	d := hooks.NewDelta()
+	digests := make([]format.Digest, 32)
+	rng := rand.NewPCG(uint64(n), 8)
+	for c := range containers {
+		for i := range digests {
+			binary.LittleEndian.PutUint64(digests[i][:], rng.Uint64()<<hooks.Sampling)
+		}
+		d.Add(hooks.Place{Pack: format.ID{byte(n), byte(n >> 8), byte(c), byte(c >> 8)}, Generation: 1}, digests)
+	}
+	x.Add(vault, fmt.Sprint(n), d.Segment())
+}
+
+// The index of a vault of 1 TiB and of 16 TiB of unique blocks, whole.
+func BenchmarkIndex(b *testing.B) {
+	for _, tib := range []int{1, 16} {
+		b.Run(fmt.Sprintf("%dTiB", tib), func(b *testing.B) {
+			for b.Loop() {
+				x := hooks.NewIndex(1 << 40)
+				const containers = 1 << 14
+				for n := range tib << 18 / containers {
+					fillIndex(x, format.ID{1}, n, containers)
+				}
+				b.ReportMetric(float64(x.Bytes())/1e6/float64(tib), "MB/TiB")
+			}
+		})
 	}
 }
 

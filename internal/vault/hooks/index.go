@@ -1,6 +1,7 @@
 package hooks
 
 import (
+	"cmp"
 	"slices"
 	"sync"
 
@@ -35,6 +36,7 @@ type segment struct {
 	name string
 	last uint32 // its highest ordinal
 	bits uint8
+	gone bool // its hooks lead nowhere any more; they go once that many do
 }
 
 func (v *vaultHooks) bytes() int64 {
@@ -54,20 +56,73 @@ func (x *Index) vault(id format.ID) *vaultHooks {
 	return v
 }
 
-// Has reports whether a vault's segment is loaded.
-func (x *Index) Has(vault format.ID, name string) bool {
+// Keep forgets all segments of a vault but those named, and returns which of
+// these are not there. What is forgotten is freed once it is more than half, so
+// that forgetting costs no more than adding did.
+func (x *Index) Keep(vault format.ID, names []string) (missing []string) {
 	v := x.vault(vault)
-	v.mu.RLock()
-	defer v.mu.RUnlock()
-	return slices.ContainsFunc(v.segments, func(s segment) bool { return s.name == name })
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	at := make(map[string]int, len(v.segments))
+	for i := range v.segments {
+		at[v.segments[i].name] = i
+		v.segments[i].gone = true
+	}
+	for _, name := range names {
+		if i, ok := at[name]; ok {
+			v.segments[i].gone = false
+		} else {
+			missing = append(missing, name)
+		}
+	}
+	v.free()
+	return missing
+}
+
+// free drops the segments that are gone where they hold more than half of all
+// places.
+func (v *vaultHooks) free() {
+	gone, begin := 0, uint32(0)
+	shift := make([]uint32, len(v.segments)) // of each segment's ordinals
+	for i, s := range v.segments {
+		shift[i] = uint32(gone)
+		if s.gone {
+			gone += int(s.last - begin)
+		}
+		begin = s.last
+	}
+	if gone == 0 || gone <= len(v.places)/2 {
+		return
+	}
+	old := v.segments
+	v.table.rename(func(_ uint64, ord uint32) uint32 {
+		i, _ := slices.BinarySearchFunc(old, ord, func(s segment, ord uint32) int { return cmp.Compare(s.last, ord) })
+		if i == len(old) || old[i].gone {
+			return 0
+		}
+		return ord - shift[i]
+	})
+	places := make([]Place, 0, len(v.places)-gone)
+	v.segments = nil
+	begin = 0
+	for _, s := range old {
+		if !s.gone {
+			places = append(places, v.places[begin:s.last]...)
+			v.segments = append(v.segments, segment{name: s.name, last: uint32(len(places)), bits: s.bits})
+		}
+		begin = s.last
+	}
+	v.places = places
 }
 
 // Add adds a segment to a vault's hooks, and keeps to the budget.
 func (x *Index) Add(vault format.ID, name string, s *Segment) {
 	v := x.vault(vault)
 	v.mu.Lock()
-	if !slices.ContainsFunc(v.segments, func(s segment) bool { return s.name == name }) {
+	if i := slices.IndexFunc(v.segments, func(s segment) bool { return s.name == name }); i < 0 {
 		v.add(name, s)
+	} else {
+		v.segments[i].gone = false
 	}
 	v.mu.Unlock()
 	x.fit()
@@ -75,8 +130,15 @@ func (x *Index) Add(vault format.ID, name string, s *Segment) {
 
 func (v *vaultHooks) add(name string, s *Segment) {
 	base := uint32(len(v.places)) + 1
+	if n := len(v.places) + len(s.Places); n > cap(v.places) {
+		v.places = append(make([]Place, 0, n+n/16), v.places...)
+	}
 	v.places = append(v.places, s.Places...)
-	v.table.grow(len(s.Hooks))
+	var more [shards]int
+	for _, h := range s.Hooks {
+		more[uint8(h.Tag>>40)]++
+	}
+	v.table.reserve(&more)
 	for _, h := range s.Hooks {
 		v.table.put(h.Tag, base+h.Place)
 	}

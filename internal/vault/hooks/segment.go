@@ -3,6 +3,7 @@ package hooks
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"holdfast/internal/vault/format"
 )
@@ -29,6 +30,7 @@ const (
 // Append appends the encoded segment to b.
 func (s *Segment) Append(b []byte) []byte {
 	le := binary.LittleEndian
+	b = slices.Grow(b, headSize+len(s.Places)*placeSize+len(s.Hooks)*hookSize)
 	b = append(b, s.Bits, 0, 0, 0)
 	b = le.AppendUint32(b, uint32(len(s.Places)))
 	b = le.AppendUint32(b, uint32(len(s.Hooks)))

@@ -29,99 +29,133 @@ func Tag(d *format.Digest) uint64 {
 
 func sampled(tag uint64, bits uint8) bool { return tag&(1<<bits-1) == 0 }
 
-// table maps tags to ordinals by open addressing, in 10 bytes a slot. The
-// ordinal 0 marks a free slot.
+// shards is how many parts a table has: the tags' highest byte says which. They
+// grow one by one, so that a large table never stands in memory twice.
+const shards = 256
+
+// table maps tags to ordinals from 1 on.
 type table struct {
+	shards [shards]shard
+	used   int
+	slots  int
+}
+
+// shard is a part of a table: open addressing in slotBytes a slot. The ordinal
+// 0 marks a free one.
+type shard struct {
 	low  []uint32
-	high []uint16
+	high []uint8
 	ord  []uint32
 	used int
 }
 
-const slotBytes = 10
+const (
+	slotBytes = 9
+	minSlots  = 16
+)
 
-func (t *table) bytes() int64 { return int64(len(t.ord)) * slotBytes }
+// room returns how many slots n entries take: a tenth of them is free at least.
+func room(n int) int { return max(minSlots, n+n/9+1) }
 
-func (t *table) find(tag uint64) int {
-	low, high := uint32(tag), uint16(tag>>32)
-	mask := len(t.ord) - 1
-	// The lowest bits of a tag are zero; the others are as good as random.
-	for i := int(tag>>maxSampling) & mask; ; i = (i + 1) & mask {
-		if t.ord[i] == 0 || t.low[i] == low && t.high[i] == high {
-			return i
+func (t *table) bytes() int64 { return int64(t.slots) * slotBytes }
+
+func (t *table) shard(tag uint64) *shard { return &t.shards[uint8(tag>>40)] }
+
+// find returns the slot of a tag, or the free one in which it belongs.
+func (s *shard) find(tag uint64) int {
+	low, high := uint32(tag), uint8(tag>>32)
+	// The bits above the lowest byte are as good as random.
+	i := int(tag >> 8 & (1<<32 - 1) * uint64(len(s.ord)) >> 32)
+	for ; s.ord[i] != 0 && (s.low[i] != low || s.high[i] != high); i++ {
+		if i == len(s.ord)-1 {
+			i = -1
 		}
 	}
+	return i
 }
 
 func (t *table) get(tag uint64) (uint32, bool) {
-	if len(t.ord) == 0 {
+	s := t.shard(tag)
+	if s.used == 0 {
 		return 0, false
 	}
-	ord := t.ord[t.find(tag)]
+	ord := s.ord[s.find(tag)]
 	return ord, ord != 0
 }
 
 // put stores an ordinal above 0; the last one put for a tag stays.
 func (t *table) put(tag uint64, ord uint32) {
-	if t.used*8 >= len(t.ord)*7 {
-		t.rebuild(max(1024, 2*len(t.ord)), func(uint64, uint32) bool { return true })
+	s := t.shard(tag)
+	if room(s.used+1) > len(s.ord) {
+		t.resize(s, uint8(tag>>40), room(s.used+s.used/8+1), keepAll)
 	}
-	i := t.find(tag)
-	if t.ord[i] == 0 {
+	i := s.find(tag)
+	if s.ord[i] == 0 {
+		s.used++
 		t.used++
 	}
-	t.low[i], t.high[i], t.ord[i] = uint32(tag), uint16(tag>>32), ord
+	s.low[i], s.high[i], s.ord[i] = uint32(tag), uint8(tag>>32), ord
 }
 
-// grow makes room for n more entries at once.
-func (t *table) grow(n int) {
-	size := max(1024, len(t.ord))
-	for size*7 < (t.used+n)*8 {
-		size *= 2
-	}
-	if size > len(t.ord) {
-		t.rebuild(size, func(uint64, uint32) bool { return true })
+// reserve makes room for as many more entries in each shard at once.
+func (t *table) reserve(more *[shards]int) {
+	for n := range t.shards {
+		s := &t.shards[n]
+		if size := room(s.used + more[n]); more[n] > 0 && size > len(s.ord) {
+			t.resize(s, uint8(n), max(size, room(s.used+s.used/8+1)), keepAll)
+		}
 	}
 }
 
-// rebuild moves the entries that keep accepts to a table of size slots, a
-// power of two.
-func (t *table) rebuild(size int, keep func(tag uint64, ord uint32) bool) {
-	old := *t
-	*t = table{low: make([]uint32, size), high: make([]uint16, size), ord: make([]uint32, size)}
-	for i, ord := range old.ord {
-		if ord == 0 {
-			continue
+func keepAll(_ uint64, ord uint32) uint32 { return ord }
+
+// resize moves a shard's entries to one of size slots, under the ordinals that
+// as returns; those that become 0 are dropped.
+func (t *table) resize(s *shard, n uint8, size int, as func(tag uint64, ord uint32) uint32) {
+	old := *s
+	*s = shard{low: make([]uint32, size), high: make([]uint8, size), ord: make([]uint32, size)}
+	old.each(n, func(tag uint64, ord uint32) {
+		if ord = as(tag, ord); ord != 0 {
+			j := s.find(tag)
+			s.low[j], s.high[j], s.ord[j] = uint32(tag), uint8(tag>>32), ord
+			s.used++
 		}
-		tag := uint64(old.high[i])<<32 | uint64(old.low[i])
-		if !keep(tag, ord) {
-			continue
+	})
+	t.used += s.used - old.used
+	t.slots += size - len(old.ord)
+}
+
+// rename gives all entries the ordinals that as returns, drops those that
+// become 0, and the slots that these leave.
+func (t *table) rename(as func(tag uint64, ord uint32) uint32) {
+	for n := range t.shards {
+		s := &t.shards[n]
+		left := 0
+		s.each(uint8(n), func(tag uint64, ord uint32) {
+			if as(tag, ord) != 0 {
+				left++
+			}
+		})
+		if s.used > 0 {
+			t.resize(s, uint8(n), room(left), as)
 		}
-		j := t.find(tag)
-		t.low[j], t.high[j], t.ord[j] = old.low[i], old.high[i], ord
-		t.used++
 	}
 }
 
 // thin drops the entries that keep refuses, and the slots that they leave.
 func (t *table) thin(keep func(tag uint64, ord uint32) bool) {
-	n := 0
-	t.each(func(tag uint64, ord uint32) {
-		if keep(tag, ord) {
-			n++
+	t.rename(func(tag uint64, ord uint32) uint32 {
+		if !keep(tag, ord) {
+			return 0
 		}
+		return ord
 	})
-	size := 1024
-	for size*7 < n*8+8 {
-		size *= 2
-	}
-	t.rebuild(size, keep)
 }
 
-func (t *table) each(fn func(tag uint64, ord uint32)) {
-	for i, ord := range t.ord {
+func (s *shard) each(n uint8, fn func(tag uint64, ord uint32)) {
+	for i, ord := range s.ord {
 		if ord != 0 {
-			fn(uint64(t.high[i])<<32|uint64(t.low[i]), ord)
+			fn(uint64(n)<<40|uint64(s.high[i])<<32|uint64(s.low[i]), ord)
 		}
 	}
 }
