@@ -60,8 +60,9 @@ func (e *Encoder) Encode(buf, group []byte) ([]byte, format.Codec) {
 		}
 		return out, format.S2
 	}
-	// A pass of S2's matcher costs a fifth of zstd's and finds random data.
-	if s2.EstimateBlockSize(group) < 0 && flat(group) {
+	// Random data has flat bytes; that it repeats nothing either costs a pass of
+	// S2's matcher to see, a fifth of zstd's.
+	if flat(group) && s2.EstimateBlockSize(group) < 0 {
 		return group, format.Raw
 	}
 	out := e.zstd.EncodeAll(group, buf[:0])
@@ -74,18 +75,20 @@ func (e *Encoder) Encode(buf, group []byte) ([]byte, format.Codec) {
 // MaxEncoded is the room in bytes that Encode needs.
 func MaxEncoded() int { return s2.MaxEncodedLen(format.GroupSize) }
 
-// flat reports whether a sample of the bytes is spread so evenly that coding
-// them by frequency can't gain.
+// flat reports whether a sample of the bytes, four times 1 KiB, is spread so
+// evenly that coding them by frequency can't gain.
 func flat(group []byte) bool {
+	const pieces, piece = 4, 1 << 10
 	var count [256]uint16
 	n := 0
-	for off := 0; off < len(group); off += 8192 {
-		for _, c := range group[off:min(off+512, len(group))] {
+	for i := range pieces {
+		off := i * len(group) / pieces
+		for _, c := range group[off:min(off+piece, len(group))] {
 			count[c]++
 			n++
 		}
 	}
-	var squares int
+	squares := 0
 	for _, c := range count {
 		squares += int(c) * int(c)
 	}
