@@ -42,33 +42,43 @@ type Rotation struct {
 // new copies are put beside the old ones, then the file changes, then old
 // copies are removed. Broken off anywhere, it is called again.
 func RotateKey(ctx context.Context, cfg config.Config, log *slog.Logger, with *KeyFile) (done Rotation, err error) {
+	c, err := openForRotation(ctx, cfg, log)
+	if err == nil {
+		done, err = c.rotateKey(ctx, with)
+	}
+	return done, errors.Join(err, c.close())
+}
+
+// openForRotation opens what a rotation needs, once nobody else has the master
+// key in memory.
+func openForRotation(ctx context.Context, cfg config.Config, log *slog.Logger) (c *core, err error) {
+	c = &core{cfg: cfg, log: log, clock: clock.Real{}}
 	if err := haveData(cfg); err != nil {
-		return done, err
+		return c, err
 	}
 	if path, err := filepath.EvalSymlinks(cfg.MasterKeyFile); err == nil {
-		cfg.MasterKeyFile = path
+		c.cfg.MasterKeyFile = path
 	}
-	c := &core{cfg: cfg, log: log, clock: clock.Real{}}
-	defer func() { err = errors.Join(err, c.close()) }()
 	if c.keysHeld, err = holdKeys(cfg.Data, syscall.LOCK_EX); err != nil {
-		return done, err
+		return c, err
 	}
 	if c.recovery, err = recoveryOf(cfg); err != nil {
-		return done, err
+		return c, err
 	}
 	if c.store, err = local.Open(cfg.Store.Local.Path); err != nil {
-		return done, startErrorf("store: %w", err)
+		return c, startErrorf("store: %w", err)
 	}
 	c.db, err = catalog.Open(ctx, catalog.Config{
 		URL: cfg.Database.URL.Reveal(), Path: filepath.Join(cfg.Data, "catalog.db"), Clock: c.clock, Log: log,
 	})
 	if err != nil {
-		return done, startErrorf("database: %w", err)
+		return c, startErrorf("database: %w", err)
 	}
-	if err := c.aloneOnHosts(ctx); err != nil {
-		return done, err
-	}
-	if there(oldKey(cfg)) && !there(nextKey(cfg)) {
+	return c, c.aloneOnHosts(ctx)
+}
+
+func (c *core) rotateKey(ctx context.Context, with *KeyFile) (Rotation, error) {
+	if there(oldKey(c.cfg)) && !there(nextKey(c.cfg)) {
 		return c.finishRotation(ctx)
 	}
 	return c.rotate(ctx, with)
