@@ -179,16 +179,33 @@ func (tx *Tx) Dead(ctx context.Context, vault ID) ([]string, error) {
 	return all, rows.Err()
 }
 
-// ToFree reports whether a collection of the vault is under way: something is
-// condemned or dead, and goes once no older session is open.
-func (tx *Tx) ToFree(ctx context.Context, vault ID) (bool, error) {
-	var n int64
-	err := tx.QueryRow(ctx, `SELECT CASE WHEN EXISTS (SELECT 1 FROM vault_packs WHERE vault_id = $1 AND state = 'condemned')
-		OR EXISTS (SELECT 1 FROM vault_dead WHERE vault_id = $1) THEN 1 ELSE 0 END`, Cell{&vault}).Scan(&n)
+// CameFree reports whether packs can go now, if nothing lives in them, that could
+// not while a session of the given epoch was open: the oldest session that is
+// open began after they were condemned. It is a safe answer where the vault's
+// row is locked.
+func (tx *Tx) CameFree(ctx context.Context, vault ID, epoch int64) (bool, error) {
+	oldest, err := tx.oldestSession(ctx, vault)
 	if err != nil {
-		return false, fmt.Errorf("look for what vault %x has to free: %w", vault, err)
+		return false, err
 	}
-	return n > 0, nil
+	var free bool
+	err = tx.QueryRow(ctx, `SELECT CASE WHEN EXISTS (SELECT 1 FROM vault_packs WHERE vault_id = $1 AND state = 'condemned'
+		AND condemned_epoch > $2 AND condemned_epoch <= $3) THEN 1 ELSE 0 END`, Cell{&vault}, epoch, oldest).Scan(Cell{&free})
+	if err != nil {
+		return false, fmt.Errorf("look for condemned packs of vault %x: %w", vault, err)
+	}
+	return free, nil
+}
+
+// HasDead reports whether objects are left that a collection was to remove.
+func (tx *Tx) HasDead(ctx context.Context, vault ID) (bool, error) {
+	var dead bool
+	err := tx.QueryRow(ctx, "SELECT CASE WHEN EXISTS (SELECT 1 FROM vault_dead WHERE vault_id = $1) THEN 1 ELSE 0 END", Cell{&vault}).
+		Scan(Cell{&dead})
+	if err != nil {
+		return false, fmt.Errorf("look for dead objects of vault %x: %w", vault, err)
+	}
+	return dead, nil
 }
 
 // Condemn takes generations out of the writable set, for good, and returns the

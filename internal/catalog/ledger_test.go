@@ -421,7 +421,9 @@ func TestDamage(t *testing.T) {
 		diff(t, "damage", []catalog.Damage{
 			{packID(1), "first", start}, {packID(2), "first", start}, {packID(3), "second", start}, {packID(8), "second", start},
 		}, damage())
-		update(t, db, func(ctx context.Context, tx *catalog.Tx) error { return tx.ClearDamage(ctx, vaultID, []catalog.ID{packID(2)}) })
+		update(t, db, func(ctx context.Context, tx *catalog.Tx) error {
+			return tx.ClearDamage(ctx, vaultID, []catalog.ID{packID(2)})
+		})
 		view(t, db, func(ctx context.Context, tx *catalog.Tx) error {
 			in, err := tx.PacksIn(ctx, vaultID, "a")
 			diff(t, "packs in a", []catalog.ID{packID(1), packID(2), packID(3)}, in)
@@ -449,21 +451,8 @@ func TestVaultStats(t *testing.T) {
 		if err := openCollection(t, db, 1); err != nil {
 			t.Fatal(err)
 		}
-		free := func() (is bool) {
-			view(t, db, func(ctx context.Context, tx *catalog.Tx) (err error) {
-				is, err = tx.ToFree(ctx, vaultID)
-				return err
-			})
-			return is
-		}
-		if free() {
-			t.Error("there is something to free")
-		}
 		if _, err := condemn(t, db, collector(1), pack(1, 1)); err != nil {
 			t.Fatal(err)
-		}
-		if !free() {
-			t.Error("a condemned pack is nothing to free")
 		}
 		if _, err := begin(t, db, 1, ""); err != nil {
 			t.Fatal(err)
@@ -490,5 +479,101 @@ func TestVaultStats(t *testing.T) {
 			}
 			return errors.Join(err1, err2, err3, err4, err5)
 		})
+	})
+}
+
+func TestCameFree(t *testing.T) {
+	withVault(t, func(t *testing.T, db *catalog.DB) {
+		check := func(what string, ask func(context.Context, *catalog.Tx) (bool, error), want bool) {
+			t.Helper()
+			view(t, db, func(ctx context.Context, tx *catalog.Tx) error {
+				got, err := ask(ctx, tx)
+				if got != want {
+					t.Errorf("%s: %v", what, got)
+				}
+				return err
+			})
+		}
+		since := func(epoch int64) func(context.Context, *catalog.Tx) (bool, error) {
+			return func(ctx context.Context, tx *catalog.Tx) (bool, error) { return tx.CameFree(ctx, vaultID, epoch) }
+		}
+		dead := func(ctx context.Context, tx *catalog.Tx) (bool, error) { return tx.HasDead(ctx, vaultID) }
+		stored(t, db, 1, packs(0, 3)...)
+		if err := openCollection(t, db, 1); err != nil {
+			t.Fatal(err)
+		}
+		old, err := begin(t, db, 1, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		check("nothing is condemned", since(0), false)
+		epoch, err := condemn(t, db, collector(1), pack(1, 1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		check("an older session is open", since(0), false)
+		update(t, db, func(ctx context.Context, tx *catalog.Tx) error {
+			_, err := tx.BeginSession(ctx, catalog.BeginSession{ID: catalog.ID{0x77}, Vault: vaultID, Token: 1})
+			return err
+		})
+		if err := commit(t, db, 1, nil, nil); err != nil {
+			t.Fatal(err)
+		}
+		check("the older session has ended", since(old.Epoch), true)
+		check("nobody waited", since(epoch), false)
+		check("nothing is dead", dead, false)
+		if _, err := switchPacks(t, db, collector(1), catalog.Switch{Dead: []string{"x"}}); err != nil {
+			t.Fatal(err)
+		}
+		check("an object is dead", dead, true)
+	})
+}
+
+func TestVaultIsPinned(t *testing.T) {
+	withVault(t, func(t *testing.T, db *catalog.DB) {
+		const n = 703 // more than one call pins
+		update(t, db, func(ctx context.Context, tx *catalog.Tx) error {
+			for i := range n {
+				b := aBackup(fmt.Sprintf("b%03d", i))
+				if err := tx.InsertBackup(ctx, b); err != nil {
+					return err
+				}
+				if err := tx.SetBackupRecord(ctx, b.ID, catalog.Record{Vault: vaultID, Object: b.ID}); err != nil {
+					return err
+				}
+			}
+			return errors.Join(tx.Pin(ctx, "b001", "reader"),
+				tx.SetBackupStatus(ctx, "b001", backup.Deleted, ""), tx.SetBackupStatus(ctx, "b002", backup.Deleting, ""))
+		})
+		var all []string
+		for after := ""; ; {
+			var ids []string
+			update(t, db, func(ctx context.Context, tx *catalog.Tx) (err error) {
+				var records []catalog.Record
+				ids, records, err = tx.PinVault(ctx, vaultID, "reader", after)
+				if len(records) != len(ids) || len(ids) > 0 && records[0].Object != ids[0] {
+					t.Errorf("records %+v of %v", records, ids)
+				}
+				return err
+			})
+			if len(ids) == 0 {
+				break
+			}
+			all, after = append(all, ids...), ids[len(ids)-1]
+		}
+		if len(all) != n-1 || all[1] != "b001" || all[2] != "b003" {
+			t.Errorf("%d backups are pinned, first %v", len(all), all[:3])
+		}
+		update(t, db, func(ctx context.Context, tx *catalog.Tx) error {
+			return tx.SetBackupStatus(ctx, "b702", backup.Deleted, "")
+		})
+		view(t, db, func(ctx context.Context, tx *catalog.Tx) error {
+			gone, err := tx.DeletedPins(ctx, "reader")
+			diff(t, "deleted and pinned", []string{"b001", "b702"}, gone)
+			return err
+		})
+		if !pinned(t, db, "b500") || pinned(t, db, "b002") || pinned(t, db, "parent") {
+			t.Error("the wrong backups are pinned")
+		}
 	})
 }

@@ -30,9 +30,9 @@ type PackState string
 
 // The states: its own session alone, everybody, and nobody anew.
 const (
-	uncommitted PackState = "uncommitted"
-	writable    PackState = "writable"
-	condemned   PackState = "condemned"
+	Uncommitted PackState = "uncommitted"
+	Writable    PackState = "writable"
+	Condemned   PackState = "condemned"
 )
 
 // PackGen names a generation of a pack.

@@ -193,7 +193,7 @@ func (tx *Tx) CheckpointSession(ctx context.Context, ref SessionRef, c Checkpoin
 	if err := tx.holdSession(ctx, ref, "token = token"); err != nil {
 		return err
 	}
-	if err := tx.insertPacks(ctx, ref, uncommitted, c.Packs); err != nil {
+	if err := tx.insertPacks(ctx, ref, Uncommitted, c.Packs); err != nil {
 		return err
 	}
 	_, err := tx.Exec(ctx, `
@@ -217,7 +217,7 @@ func (tx *Tx) CommitSession(ctx context.Context, ref SessionRef, packs []Pack, s
 	if err := tx.endSession(ctx, ref, SessionCommitted); err != nil {
 		return err
 	}
-	if err := tx.insertPacks(ctx, ref, uncommitted, packs); err != nil {
+	if err := tx.insertPacks(ctx, ref, Uncommitted, packs); err != nil {
 		return err
 	}
 	_, err = tx.Exec(ctx, "UPDATE vault_packs SET state = 'writable' WHERE session_id = $1 AND state = 'uncommitted'", Cell{&ref.ID})
@@ -239,11 +239,29 @@ func (tx *Tx) CommitSession(ctx context.Context, ref SessionRef, packs []Pack, s
 // commit it, and its packs stay recorded as nobody's. It is no error where
 // the session is unknown or has ended.
 func (tx *Tx) AbandonSession(ctx context.Context, id ID) error {
-	s, ok, err := tx.Session(ctx, id)
+	s, ok, err := tx.EndingSession(ctx, id)
 	if err != nil || !ok || s.State != SessionOpen {
 		return err
 	}
 	return tx.endSession(ctx, SessionRef{Vault: s.Vault, ID: id, Token: s.Token}, SessionAbandoned)
+}
+
+// EndingSession is Session for a transaction that ends it: it locks the row of
+// the session's vault first, so that of two that end at once the later one sees
+// the other's end.
+func (tx *Tx) EndingSession(ctx context.Context, id ID) (Session, bool, error) {
+	var vault ID
+	err := tx.QueryRow(ctx, "SELECT vault_id FROM vault_sessions WHERE id = $1", Cell{&id}).Scan(Cell{&vault})
+	if errors.Is(err, sql.ErrNoRows) {
+		return Session{}, false, nil
+	}
+	if err != nil {
+		return Session{}, false, fmt.Errorf("read session %x: %w", id, err)
+	}
+	if _, err := tx.Vault(ctx, vault); err != nil {
+		return Session{}, false, err
+	}
+	return tx.Session(ctx, id)
 }
 
 func (tx *Tx) endSession(ctx context.Context, ref SessionRef, to SessionState) error {

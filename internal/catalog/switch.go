@@ -33,7 +33,7 @@ func (tx *Tx) Switch(ctx context.Context, ref SessionRef, w Switch) (int64, erro
 	if err := tx.replace(ctx, ref.Vault, w); err != nil {
 		return 0, fmt.Errorf("switch packs of vault %x: %w", ref.Vault, err)
 	}
-	if err := tx.insertPacks(ctx, ref, writable, w.New); err != nil {
+	if err := tx.insertPacks(ctx, ref, Writable, w.New); err != nil {
 		return 0, err
 	}
 	if err := tx.unmark(ctx, ref.Vault, w.Gone); err != nil {
@@ -128,7 +128,7 @@ func (r *replacing) dropped(ctx context.Context, vault ID, ids []ID) ([]PackGen,
 		case !r.gone[g] && p.Generation < row.Generation:
 			return nil, backup.Errorf(backup.Internal, "pack %x has generation %d already", row.ID, row.Generation)
 		}
-		if row.State == uncommitted {
+		if row.State == Uncommitted {
 			loose = append(loose, row.PackRow)
 		} else if err := r.replaceable(row.PackRow); err != nil {
 			return nil, err
@@ -152,7 +152,7 @@ func (r *replacing) replaceable(row PackRow) error {
 	switch {
 	case row.Kind != 1 || p != nil && p.Live >= row.Live:
 		return nil
-	case row.State != condemned:
+	case row.State != Condemned:
 		return backup.Errorf(backup.Internal, "pack %x is not condemned", row.ID)
 	case r.oldest < row.Epoch:
 		return backup.Errorf(backup.Conflict, "a session from before epoch %d, at which pack %x was condemned, is open", row.Epoch, row.ID)

@@ -43,9 +43,12 @@ func (tx *Tx) Postgres() bool { return tx.postgres }
 func (tx *Tx) Now() time.Time { return tx.now }
 
 // forUpdate is what locks the rows of a query of table r.
-func (tx *Tx) forUpdate() string {
+func (tx *Tx) forUpdate() string { return tx.lock("r") }
+
+// lock is what locks the rows of a query of one of its tables.
+func (tx *Tx) lock(table string) string {
 	if tx.locks {
-		return " FOR UPDATE OF r"
+		return " FOR UPDATE OF " + table
 	}
 	return ""
 }

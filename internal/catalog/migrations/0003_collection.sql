@@ -15,7 +15,7 @@ CREATE INDEX vault_sessions_by_vault ON vault_sessions (vault_id);
 ALTER TABLE vault_packs ADD COLUMN condemned_epoch BIGINT NOT NULL DEFAULT 0;
 DROP INDEX vault_packs_writable;
 CREATE INDEX vault_packs_nameable ON vault_packs (vault_id, pack_id, generation) WHERE state = 'writable' AND kind = 1;
-CREATE INDEX vault_packs_condemned ON vault_packs (vault_id) WHERE state = 'condemned';
+CREATE INDEX vault_packs_condemned ON vault_packs (vault_id, condemned_epoch) WHERE state = 'condemned';
 CREATE INDEX vault_packs_by_object ON vault_packs (vault_id, object);
 CREATE INDEX vault_packs_by_copy ON vault_packs (vault_id, copy_in);
 
