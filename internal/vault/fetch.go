@@ -1,9 +1,14 @@
 package vault
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"sync"
+	"sync/atomic"
+	"unsafe"
 
 	"holdfast/internal/vault/compress"
 	"holdfast/internal/vault/format"
@@ -11,12 +16,19 @@ import (
 	"holdfast/internal/vault/sealing"
 )
 
-// A job's fetchers each hold about 9 MiB.
+// A job's fetchers each hold up to 13 MiB.
 const (
-	minFetchers = 4
-	maxFetchers = 10
+	minFetchers = 6
+	maxFetchers = 8
 	writeSize   = 1 << 20
+	zeroPiece   = int64(1) << 30 // of one call of Target.Zero
 )
+
+// counters is what a restore tells of itself.
+type counters struct {
+	read, done atomic.Int64
+	telling    sync.Mutex
+}
 
 // fetcher reads, checks and writes pieces on one goroutine.
 type fetcher struct {
@@ -24,89 +36,94 @@ type fetcher struct {
 	dec    *compress.Decoder
 	hasher *naming.Hasher
 	buf    []byte // of one read
-	packed []byte
 	group  []byte
+	order  []int32 // the first piece of each group
 
-	box   *sealing.Box // of pack
-	pack  int32
 	out   []byte // what is to be written at outAt
-	outAt int64
+	outAt int64  // in the volume
 }
 
-// fetch carries out the window's plan.
-func (x *restorer) fetch(ctx context.Context) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	tasks := make(chan fetch)
-	var wg sync.WaitGroup
-	for len(x.idle) < x.fetchers {
-		f, err := newFetcher(x)
+func (x *restorer) newFetchers() ([]*fetcher, error) {
+	all := make([]*fetcher, x.fetchers)
+	for i := range all {
+		dec, err := compress.NewDecoder()
 		if err != nil {
-			return err
-		}
-		x.idle = append(x.idle, f)
-	}
-	for _, f := range x.idle {
-		wg.Go(func() {
-			f.pack = -1
-			for t := range tasks {
-				if ctx.Err() != nil {
-					continue
-				}
-				if err := f.do(ctx, t); err != nil {
-					cancel(err)
-				}
+			for _, f := range all[:i] {
+				f.dec.Close()
 			}
-		})
+			return nil, err
+		}
+		all[i] = &fetcher{
+			x: x, dec: dec, hasher: x.r.names.Hasher(), group: make([]byte, format.GroupSize), out: aligned(writeSize)[:0],
+		}
 	}
-	for first := 0; first < len(x.plan.pieces) && ctx.Err() == nil; {
-		t := x.plan.next(first)
-		first = t.end
-		tasks <- t
+	return all, nil
+}
+
+// aligned returns n bytes that begin at a multiple of a block's size, so that
+// a target can hand them to a device as they are.
+func aligned(n int) []byte {
+	b := make([]byte, n+format.BlockSize)
+	skip := -uintptr(unsafe.Pointer(unsafe.SliceData(b))) % format.BlockSize
+	return b[skip : skip+uintptr(n) : skip+uintptr(n)]
+}
+
+// run does tasks until there are no more.
+func (f *fetcher) run(ctx context.Context, fail context.CancelCauseFunc) {
+	defer f.dec.Close()
+	for t := range f.x.tasks {
+		if ctx.Err() == nil {
+			if err := f.task(ctx, t); err != nil {
+				fail(err)
+			}
+		}
+		t.w.pending.Done()
 	}
-	close(tasks)
-	err := x.zero(ctx)
-	wg.Wait()
-	if cause := context.Cause(ctx); cause != nil {
-		return cause
+}
+
+func (f *fetcher) task(ctx context.Context, t task) error {
+	if t.object == "" {
+		return f.zero(ctx, t.w.holes)
+	}
+	err := f.do(ctx, t)
+	if errors.Is(err, ErrCorrupt) && ctx.Err() == nil {
+		t.w.fail(t, err) // the packs may have been moved
+		return nil
 	}
 	return err
 }
 
-// zero makes the window's holes read as zeros.
-func (x *restorer) zero(ctx context.Context) error {
-	for _, h := range x.plan.holes {
+// zero makes holes read as zeros.
+func (f *fetcher) zero(ctx context.Context, holes []Extent) error {
+	for _, h := range holes {
 		for off := h.Offset; off < h.end(); off += zeroPiece {
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
 			}
-			if err := x.req.Target.Zero(off, min(zeroPiece, h.end()-off)); err != nil {
+			n := min(zeroPiece, h.end()-off)
+			if err := f.x.req.Target.Zero(off+f.x.shift, n); err != nil {
 				return &TargetError{Err: err}
 			}
+			f.x.done.Add(n)
 		}
 	}
+	f.x.tell()
 	return nil
 }
 
-func (x *restorer) close() {
-	for _, f := range x.idle {
-		f.dec.Close()
+// tell tells the operation's progress.
+func (x *restorer) tell() {
+	if x.req.Progress == nil {
+		return
 	}
+	x.telling.Lock()
+	defer x.telling.Unlock()
+	x.req.Progress(Progress{Done: x.done.Load(), Size: x.total, Read: x.read.Load()})
 }
 
-func newFetcher(x *restorer) (*fetcher, error) {
-	dec, err := compress.NewDecoder()
-	if err != nil {
-		return nil, err
-	}
-	return &fetcher{
-		x: x, dec: dec, hasher: x.r.names.Hasher(),
-		packed: make([]byte, 0, format.MaxSealedGroup), group: make([]byte, format.GroupSize), out: make([]byte, 0, writeSize),
-	}, nil
-}
-
-// do reads a run of groups and writes the pieces that lie in them.
-func (f *fetcher) do(ctx context.Context, t fetch) error {
+// do reads a run of groups and writes the pieces that lie in them, in the
+// order of the volume.
+func (f *fetcher) do(ctx context.Context, t task) error {
 	f.out = f.out[:0]
 	if int64(cap(f.buf)) < t.size {
 		f.buf = make([]byte, min(fetchSize, 2*t.size))
@@ -116,71 +133,124 @@ func (f *fetcher) do(ctx context.Context, t fetch) error {
 		return err
 	}
 	f.x.read.Add(t.size)
-	w := &f.x.plan
-	for i := t.first; i < t.end; {
-		p := &w.pieces[i]
-		at := w.at(p) - t.off
-		group, err := f.open(p, buf[at:at+int64(p.group.Length)])
+	done := int64(0)
+	for _, first := range f.groups(t) {
+		p := &t.w.pieces[first]
+		at := t.w.at(p) - t.off
+		n, err := f.do1(ctx, t, int(first), buf[at:at+int64(p.group.Length)])
 		if err != nil {
 			return err
 		}
-		for ; i < t.end && w.pieces[i].pack == p.pack && w.pieces[i].part == p.part; i++ {
-			if err := f.write(ctx, &w.pieces[i], group); err != nil {
-				return err
-			}
-		}
+		done += n
 	}
-	return f.flush(ctx)
+	if err := f.flush(ctx); err != nil {
+		return err
+	}
+	f.x.done.Add(done)
+	f.x.tell()
+	return nil
 }
 
-// open opens and decompresses a piece's group.
-func (f *fetcher) open(p *piece, sealed []byte) ([]byte, error) {
-	pack := &f.x.plan.packs[p.pack]
-	bad := func(err error) error {
-		return &CorruptError{Object: pack.place.Object, What: fmt.Sprintf("group %d at byte %d", p.part, f.x.plan.at(p)), Err: err}
+// groups returns the first piece of each group of a task, in the order of the
+// volume.
+func (f *fetcher) groups(t task) []int32 {
+	f.order = f.order[:0]
+	pieces := t.w.pieces
+	for i := t.first; i < t.end; i++ {
+		if i == t.first || pieces[i].pack != pieces[i-1].pack || pieces[i].part != pieces[i-1].part {
+			f.order = append(f.order, int32(i))
+		}
 	}
-	if f.pack != p.pack {
-		box, err := sealing.New(f.x.r.keys, sealing.PackLabel, &pack.header)
+	slices.SortFunc(f.order, func(a, b int32) int { return cmp.Compare(pieces[a].offset, pieces[b].offset) })
+	return f.order
+}
+
+// do1 opens one group and puts its pieces, from first on, in line for the
+// target. It returns how many bytes they are.
+func (f *fetcher) do1(ctx context.Context, t task, first int, sealed []byte) (int64, error) {
+	p := &t.w.pieces[first]
+	end := first + 1
+	for end < t.end && t.w.pieces[end].pack == p.pack && t.w.pieces[end].part == p.part {
+		end++
+	}
+	size := p.group.Blocks() * format.BlockSize
+	if end == first+1 && p.whole() {
+		// The usual case: the group is what comes next in the volume.
+		if err := f.room(ctx, p.offset, size); err != nil {
+			return 0, err
+		}
+		n := len(f.out)
+		group, err := f.open(t.w, p, sealed, f.out[n:n+size])
+		if err == nil {
+			err = f.check(t.w, p, group)
+		}
 		if err != nil {
-			return nil, bad(err)
+			return 0, err
 		}
-		f.box, f.pack = box, p.pack
+		f.out = append(f.out, group...) // raw groups are elsewhere
+		return int64(size), nil
 	}
-	packed, err := f.box.Open(f.packed[:0], sealed, sealing.GroupPart, uint64(p.part))
+	group, err := f.open(t.w, p, sealed, f.group[:size])
 	if err != nil {
-		return nil, bad(err)
+		return 0, err
 	}
-	group, err := f.dec.Decode(f.group[:p.group.Blocks()*format.BlockSize], packed, p.group.Codec)
-	if err != nil {
-		return nil, bad(err)
+	done := int64(0)
+	for i := first; i < end; i++ {
+		p := &t.w.pieces[i]
+		rank := p.group.Rank(int(p.slot))
+		b := group[rank*format.BlockSize:][:int(p.count)*format.BlockSize]
+		if err := f.check(t.w, p, b); err != nil {
+			return 0, err
+		}
+		if err := f.room(ctx, p.offset, len(b)); err != nil {
+			return 0, err
+		}
+		f.out = append(f.out, b...)
+		done += int64(len(b))
 	}
-	return group, nil
+	return done, nil
 }
 
-// write checks the blocks of a piece and puts them in line for the target.
-func (f *fetcher) write(ctx context.Context, p *piece, group []byte) error {
+// open opens and decompresses a piece's group, to dst or elsewhere. Sealed is
+// used up.
+func (f *fetcher) open(w *window, p *piece, sealed, dst []byte) ([]byte, error) {
+	packed, err := w.packs[p.pack].box.Open(sealed[:0], sealed, sealing.GroupPart, uint64(p.part))
+	if err == nil {
+		var group []byte
+		if group, err = f.dec.Decode(dst, packed, p.group.Codec); err == nil {
+			return group, nil
+		}
+	}
+	return nil, &CorruptError{Object: w.packs[p.pack].place.Object, What: fmt.Sprintf("group %d at byte %d", p.part, w.at(p)), Err: err}
+}
+
+// check compares the blocks of a piece with their digests.
+func (f *fetcher) check(w *window, p *piece, b []byte) error {
 	for i := range int(p.count) {
-		rank := p.group.Rank(int(p.slot) + i)
-		block := group[rank*format.BlockSize : (rank+1)*format.BlockSize]
-		if f.hasher.Block(block) != f.x.plan.digests[int(p.digest)+i] {
-			pack := &f.x.plan.packs[p.pack]
-			return &CorruptError{Object: pack.place.Object, What: fmt.Sprintf("block %d of group %d isn't that of its digest", int(p.slot)+i, p.part)}
-		}
-		off := p.offset + int64(i)*format.BlockSize
-		if len(f.out) == writeSize || off != f.outAt+int64(len(f.out)) {
-			if err := f.flush(ctx); err != nil {
-				return err
+		if f.hasher.Block(b[i*format.BlockSize:(i+1)*format.BlockSize]) != w.digests[int(p.digest)+i] {
+			return &CorruptError{
+				Object: w.packs[p.pack].place.Object, What: fmt.Sprintf("block %d of group %d isn't that of its digest", int(p.slot)+i, p.part),
 			}
-			f.outAt = off
 		}
-		f.out = append(f.out, block...)
 	}
 	return nil
 }
 
-// flush writes what is in line; the volume's last block is cut to its size.
+// room makes room in the line for n bytes at an offset of the volume.
+func (f *fetcher) room(ctx context.Context, off int64, n int) error {
+	if len(f.out) > 0 && off == f.outAt+int64(len(f.out)) && len(f.out)+n <= cap(f.out) {
+		return nil
+	}
+	if err := f.flush(ctx); err != nil {
+		return err
+	}
+	f.outAt = off
+	return nil
+}
+
+// flush writes what is in line, as far as it is wanted.
 func (f *fetcher) flush(ctx context.Context) error {
-	b := f.out
+	b, at := f.out, f.outAt
 	f.out = f.out[:0]
 	if len(b) == 0 {
 		return nil
@@ -188,8 +258,14 @@ func (f *fetcher) flush(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	b = b[:min(int64(len(b)), f.x.size-f.outAt)]
-	if _, err := f.x.req.Target.WriteAt(b, f.outAt); err != nil {
+	if cut := f.x.from - at; cut > 0 {
+		b, at = b[min(cut, int64(len(b))):], at+cut
+	}
+	b = b[:max(0, min(int64(len(b)), f.x.end-at))]
+	if len(b) == 0 {
+		return nil
+	}
+	if _, err := f.x.req.Target.WriteAt(b, at+f.x.shift); err != nil {
 		return &TargetError{Err: err}
 	}
 	return nil

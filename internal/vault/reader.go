@@ -5,12 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"sync"
 
 	"holdfast/internal/blob"
 	"holdfast/internal/vault/format"
 	"holdfast/internal/vault/naming"
-	"holdfast/internal/vault/pack"
 	"holdfast/internal/vault/sealing"
 )
 
@@ -50,42 +48,94 @@ func newReader(cfg readerConfig) *reader {
 
 // placement returns where a pack lies; its Object is empty where nobody knows.
 func (r *reader) placement(ctx context.Context, id ID) (Placement, error) {
-	if err := r.learn(ctx, []ID{id}); err != nil {
+	places, err := r.placements(ctx, []ID{id})
+	if err != nil {
 		return Placement{}, err
 	}
-	p, _ := r.places.get(id)
-	return p, nil
+	return places[0], nil
 }
 
 // learn asks for the placements of those packs that are not known yet, in one
 // call.
 func (r *reader) learn(ctx context.Context, packs []ID) error {
+	_, err := r.placements(ctx, packs)
+	return err
+}
+
+// placements returns where packs lie, and asks for all that are not known yet
+// in one call. Each has its Pack; its Object is empty where nobody knows.
+func (r *reader) placements(ctx context.Context, packs []ID) ([]Placement, error) {
+	out := make([]Placement, len(packs))
 	var ask []ID
-	for _, id := range packs {
-		if _, ok := r.places.get(id); !ok {
-			ask = append(ask, id)
+	var at []int
+	for i, id := range packs {
+		var ok bool
+		if out[i], ok = r.places.get(id); !ok {
+			ask, at = append(ask, id), append(at, i)
 		}
 	}
 	if len(ask) == 0 {
-		return nil
+		return out, nil
 	}
-	found, err := r.locate(ctx, r.vault, ask)
+	found, err := r.ask(ctx, ask)
 	if err != nil {
-		return fmt.Errorf("locate packs: %w", err)
+		return nil, err
 	}
-	if len(found) != len(ask) {
-		return fmt.Errorf("locate packs: %d placements for %d packs", len(found), len(ask))
+	for i := range found {
+		out[at[i]] = found[i]
 	}
-	for i, id := range ask {
-		r.places.set(id, found[i])
-	}
-	return nil
+	return out, nil
 }
 
-// forget drops what is known of where packs lie.
-func (r *reader) forget() {
-	r.places.clear()
-	r.dirs.clear()
+// ask asks where packs lie, whatever is known.
+func (r *reader) ask(ctx context.Context, packs []ID) ([]Placement, error) {
+	found, err := r.locate(ctx, r.vault, packs)
+	if err != nil {
+		return nil, fmt.Errorf("locate packs: %w", err)
+	}
+	if len(found) != len(packs) {
+		return nil, fmt.Errorf("locate packs: %d placements for %d packs", len(found), len(packs))
+	}
+	for i, id := range packs {
+		found[i].Pack = id
+		r.places.set(id, found[i])
+	}
+	return found, nil
+}
+
+// maxMoves bounds how often one read follows packs that are moved while it
+// goes on.
+const maxMoves = 16
+
+// moved asks again for the place of a pack that could not be read there. It
+// reports whether the pack lies elsewhere now, as after a switch to a new
+// generation; where it doesn't, it is missing or damaged.
+func (r *reader) moved(ctx context.Context, old Placement) (Placement, bool, error) {
+	found, err := r.ask(ctx, []ID{old.Pack})
+	if err != nil {
+		return old, false, err
+	}
+	return found[0], found[0] != old, nil
+}
+
+// follow calls read with a pack's place, and again with its new one as long as
+// the pack can't be read there and turns out to have been moved.
+func (r *reader) follow(ctx context.Context, p Placement, read func(Placement) error) error {
+	for range maxMoves {
+		err := read(p)
+		if !errors.Is(err, ErrCorrupt) || ctx.Err() != nil {
+			return err
+		}
+		now, ok, merr := r.moved(ctx, p)
+		if merr != nil {
+			return merr
+		}
+		if !ok {
+			return err
+		}
+		p = now
+	}
+	return fmt.Errorf("read pack %s: it was moved %d times meanwhile", p.Pack, maxMoves)
 }
 
 // get reads exactly len(p) bytes. That the object is too short, or missing, is
@@ -112,7 +162,7 @@ func (r *reader) whole(ctx context.Context, object string, kind format.Kind, lab
 	if err != nil {
 		return format.Header{}, nil, nil, fmt.Errorf("read object %s: %w", object, err)
 	}
-	if size < format.HeaderSize+format.TagSize || size > blob.MaxSize {
+	if size < format.HeaderSize+format.TagSize || size > maxWhole(kind) {
 		return format.Header{}, nil, nil, &CorruptError{Object: object, What: fmt.Sprintf("it has %d bytes", size)}
 	}
 	b := make([]byte, size)
@@ -126,6 +176,24 @@ func (r *reader) whole(ctx context.Context, object string, kind format.Kind, lab
 	return h, plain, b, nil
 }
 
+// maxWhole returns the largest size in bytes of an object of a kind that is
+// read whole: what is allocated before anything is authenticated.
+func maxWhole(kind format.Kind) int64 {
+	const frame = format.HeaderSize + format.TagSize
+	switch kind {
+	case format.KindRecord:
+		return maxRecord + frame
+	case format.KindEpoch, format.KindIncarnation:
+		return numberedSize + frame
+	case format.KindPlacement:
+		return maxPlacements + frame
+	}
+	return blob.MaxSize
+}
+
+// maxPlacements is the largest content of a placement segment in bytes.
+const maxPlacements = 16 << 20
+
 // openWhole opens an object that is a header and one sealed part.
 func openWhole(keys Keys, b []byte, kind format.Kind, label sealing.Label) (format.Header, []byte, error) {
 	h, err := format.ParseHeader(b, kind)
@@ -138,95 +206,4 @@ func openWhole(keys Keys, b []byte, kind format.Kind, label sealing.Label) (form
 	}
 	plain, err := box.Open(nil, b[format.HeaderSize:], sealing.WholePart, 0)
 	return h, plain, err
-}
-
-// dirEntry is a directory that is being read, or has been.
-type dirEntry struct {
-	once sync.Once
-	dir  *pack.Directory
-	err  error
-}
-
-// directory returns the directory of a data pack as it lies now.
-func (r *reader) directory(ctx context.Context, p Placement, from dirSource) (*pack.Directory, error) {
-	if p.Kind != DataPack {
-		return nil, &CorruptError{Object: placeName(p), What: "it is no data pack"}
-	}
-	key := PackGen{Pack: p.Pack, Generation: p.Generation}
-	r.dirs.mu.Lock()
-	e, ok := r.dirs.now[key]
-	if !ok {
-		if e, ok = r.dirs.old[key]; !ok {
-			e = &dirEntry{}
-		}
-		r.dirs.put(key, e)
-	}
-	r.dirs.mu.Unlock()
-	e.once.Do(func() {
-		if e.dir == nil {
-			e.dir, e.err = r.readDirectory(ctx, p, from)
-		}
-	})
-	if e.err != nil {
-		r.dirs.drop(key)
-	}
-	return e.dir, e.err
-}
-
-// keep puts a directory that the job made itself among those it has read.
-func (r *reader) keep(key PackGen, d *pack.Directory) {
-	r.dirs.set(key, &dirEntry{dir: d})
-}
-
-// dirSource says which of a directory's two places is read.
-type dirSource bool
-
-const (
-	inPack dirSource = false
-	inCopy dirSource = true // where there is a copy; it falls back on the pack
-)
-
-func (r *reader) readDirectory(ctx context.Context, p Placement, from dirSource) (*pack.Directory, error) {
-	if from == inCopy && p.DirObject != "" {
-		b, err := r.directoryBytes(ctx, p, p.DirObject, p.DirAt)
-		if err == nil {
-			d, err := pack.Open(r.keys, expected(p), b)
-			if err == nil {
-				return d, nil
-			}
-		}
-		if ctx.Err() != nil {
-			return nil, context.Cause(ctx)
-		}
-	}
-	b, err := r.directoryBytes(ctx, p, p.Object, p.Offset+p.DirOffset)
-	if err != nil {
-		return nil, err
-	}
-	d, err := pack.Open(r.keys, expected(p), b)
-	if err != nil {
-		return nil, &CorruptError{Object: p.Object, What: "directory of pack " + p.Pack.String(), Err: err}
-	}
-	return d, nil
-}
-
-func (r *reader) directoryBytes(ctx context.Context, p Placement, object string, at int64) ([]byte, error) {
-	n := p.Length - p.DirOffset
-	if n <= 0 || n > pack.MaxDirectory || at < 0 {
-		return nil, &CorruptError{Object: object, What: fmt.Sprintf("directory of %d bytes at %d", n, at)}
-	}
-	b := make([]byte, n)
-	return b, r.get(ctx, object, b, at)
-}
-
-func expected(p Placement) pack.Expected {
-	return pack.Expected{Pack: p.Pack, Generation: p.Generation, DirOffset: p.DirOffset}
-}
-
-// placeName names a placement's object, or the pack where it lies nowhere.
-func placeName(p Placement) string {
-	if p.Object == "" {
-		return "pack " + p.Pack.String()
-	}
-	return p.Object
 }

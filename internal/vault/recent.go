@@ -46,9 +46,3 @@ func (r *recent[K, V]) drop(k K) {
 	delete(r.now, k)
 	delete(r.old, k)
 }
-
-func (r *recent[K, V]) clear() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.now, r.old = map[K]V{}, nil
-}

@@ -26,7 +26,8 @@ type Target interface {
 	Size() int64
 	// Zero makes n bytes from off read as zeros, whatever they were.
 	Zero(off, n int64) error
-	// Sync returns once all that was written is durable.
+	// Sync returns once all that was written is durable. Other ranges may be
+	// written meanwhile.
 	Sync() error
 }
 
@@ -120,9 +121,12 @@ type Result struct {
 type RestoreRequest struct {
 	Record RecordRef
 	Target Target
-	From   int64 // go on from here; the rest was restored by an earlier attempt
-	// Reached is called after each window, when all below offset is durable
-	// in the target; may be nil. An error ends the restore.
-	Reached  func(offset int64) error
+	Range  *Range // nil: the whole volume
+	From   int64  // go on from this offset of the volume; what is before was restored by an earlier attempt
+	// Reached is called after each window, when all below offset, one of the
+	// volume, is durable in the target; may be nil. An error ends the restore.
+	Reached func(offset int64) error
+	// Progress tells of the wanted bytes, holes included. It is called from
+	// one goroutine at a time, and not while Reached is; may be nil.
 	Progress func(Progress)
 }
