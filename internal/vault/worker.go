@@ -38,8 +38,8 @@ type location struct {
 	block     uint16
 }
 
-func newWorker(s *session, p *packer, src Source, m compress.Method) (*worker, error) {
-	sealer, err := newSealer(s, m)
+func newWorker(s *session, p *packer, src Source, usual, dense compress.Method) (*worker, error) {
+	sealer, err := newSealer(s, usual, dense)
 	if err != nil {
 		return nil, err
 	}
@@ -184,11 +184,7 @@ func (w *worker) readSpan(j *leafJob, span blockSpan) error {
 	}
 	clear(b[n:])
 	w.s.bytesRead.Add(int64(n))
-	for i := span.first; i < span.end; i++ {
-		if block := w.block(i); !naming.IsZero(block) {
-			w.digests[i] = w.hasher.Block(block)
-		}
-	}
+	w.hasher.Blocks(w.digests[span.first:span.end], b)
 	return nil
 }
 

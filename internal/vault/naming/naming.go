@@ -10,6 +10,7 @@ import (
 	"github.com/zeebo/blake3"
 
 	"holdfast/internal/vault/format"
+	"holdfast/internal/vault/naming/lanes"
 	"holdfast/internal/vault/sealing"
 )
 
@@ -34,12 +35,17 @@ func New(keys sealing.Keys) (*Secret, error) {
 // Hasher computes one goroutine's hashes.
 type Hasher struct {
 	block, leaf, page *blake3.Hasher
+	blocks            blocks
 	sum               [32]byte
 }
 
 // Hasher returns a new hasher.
 func (s *Secret) Hasher() *Hasher {
-	return &Hasher{block: keyed(s.block), leaf: keyed(s.leaf), page: keyed(s.page)}
+	many, err := lanes.New(s.block)
+	if err != nil {
+		panic("naming: " + err.Error()) // New made sure of the key's length
+	}
+	return &Hasher{block: keyed(s.block), leaf: keyed(s.leaf), page: keyed(s.page), blocks: blocks{lanes: many}}
 }
 
 func keyed(key []byte) *blake3.Hasher {

@@ -89,3 +89,30 @@ func TestIsZero(t *testing.T) {
 		block[at] = 0
 	}
 }
+
+// Blocks says what Block says, and zero for zeros.
+func TestBlocks(t *testing.T) {
+	s, err := naming.New(keys{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := s.Hasher()
+	data := make([]byte, 150*format.BlockSize)
+	for i := range 150 {
+		if i%7 != 3 {
+			data[i*format.BlockSize+i] = byte(i + 1)
+		}
+	}
+	digests := make([]format.Digest, 150)
+	digests[3] = format.Digest{1}
+	h.Blocks(digests, data)
+	for i, got := range digests {
+		want := format.Digest{}
+		if i%7 != 3 {
+			want = h.Block(data[i*format.BlockSize : (i+1)*format.BlockSize])
+		}
+		if got != want {
+			t.Errorf("block %d: %x, not %x", i, got, want)
+		}
+	}
+}
