@@ -23,3 +23,13 @@ func OpenCheaply(text []byte, passphrase string) (Opener, error) {
 	}
 	return parseKey(plain)
 }
+
+// Forge returns a key object like another one that keeps something else, for a
+// recipient alone.
+func Forge(like, plain []byte, to *Recipient) ([]byte, error) {
+	o, err := parseObject(like)
+	if err != nil {
+		return nil, err
+	}
+	return seal([]wrapper{to}, o.header, o.purpose, plain)
+}

@@ -70,7 +70,7 @@ func (r Rewrap) vault(ctx context.Context, vault format.ID) (Replaced, error) {
 	if len(r.Recovery) > MaxRecovery {
 		return done, fmt.Errorf("%d recovery recipients, and at most %d are taken", len(r.Recovery), MaxRecovery)
 	}
-	counts, err := findSet(ctx, r.Store, vault)
+	counts, err := r.counts(ctx, vault)
 	if err != nil {
 		return done, err
 	}
@@ -86,9 +86,7 @@ func (r Rewrap) vault(ctx context.Context, vault format.ID) (Replaced, error) {
 		switch {
 		case err == nil:
 			opened++
-		case counts.complete() && counts.id == names[0].set:
-			return done, err
-		case errors.Is(err, ErrWrongKey) || errors.Is(err, ErrCorrupt): // of a set that was never used
+		case unfit(err) && (counts == nil || *counts != names[0].set): // it was never used
 			unopened = err
 		default:
 			return done, err
@@ -99,6 +97,24 @@ func (r Rewrap) vault(ctx context.Context, vault format.ID) (Replaced, error) {
 		return done, unopened
 	}
 	return done, r.listed(ctx, vault, done)
+}
+
+// counts returns the set that counts, or nil where none is complete. After a
+// change of the master key that was broken off, only Master may open it.
+func (r Rewrap) counts(ctx context.Context, vault format.ID) (*format.ID, error) {
+	v, err := openVault(ctx, r.Store, r.Key, vault)
+	if err != nil && unfit(err) {
+		if again, merr := openVault(ctx, r.Store, r.Master, vault); merr == nil {
+			v, err = again, nil
+		}
+	}
+	if errors.Is(err, ErrMissing) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &v.set, nil
 }
 
 // copiesOf returns how many copies of one key names begins with.
@@ -135,8 +151,7 @@ func (r Rewrap) copies(ctx context.Context, names []name, done *Replaced) error 
 	return nil
 }
 
-// open returns what copies keep. After a change of the master key that was
-// broken off, only Master may open them.
+// open returns what copies keep.
 func (r Rewrap) open(ctx context.Context, names []name) ([]byte, error) {
 	plain, err := openCopy(ctx, r.Store, r.Key, names)
 	if err == nil {

@@ -349,6 +349,74 @@ func checkOpens(t *rapid.T, s blob.Store, old *keyring.Master, workers []*rewrap
 	}
 }
 
+// Whoever knows a recovery recipient, and can write to the store, gets no key
+// of his own taken for the vault's, and costs nobody the right one.
+func TestForgedForRecovery(t *testing.T) {
+	store, m, id := mem.New(), newMaster(t, 1), newIdentity(t)
+	n := newVault(store, m, [16]byte{1}, random(2), &choice{})
+	n.Recovery = []*keyring.Recipient{id.Recipient()}
+	made, err := keyring.CreateVault(context.Background(), n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	own := blobtest.List(t, store, "")
+
+	// Copies of other keys under the vault's set, and a set of their own.
+	for seed := byte(10); seed < 20; seed++ {
+		forged := mem.New()
+		f := newVault(forged, newMaster(t, seed), [16]byte{1}, random(seed), &choice{})
+		f.Recovery = n.Recovery
+		if _, err := keyring.CreateVault(context.Background(), f); err != nil {
+			t.Fatal(err)
+		}
+		s := mem.New()
+		for _, from := range []*mem.Store{store, forged} {
+			for name := range blobtest.List(t, from, "") {
+				blobtest.Put(t, s, name, blobtest.Get(t, from, name))
+			}
+		}
+		if fingerprint(open(t, s, m, [16]byte{1})) != fingerprint(made) {
+			t.Error("a foreign set is taken for the vault's by the master key")
+		}
+		if err := opens(s, id); !errors.Is(err, keyring.ErrCorrupt) {
+			t.Errorf("two sets for one recipient: %v", err)
+		}
+		if _, err := rewrap(keyring.Rewrap{Store: s, Key: id, Master: newMaster(t, 5), Rand: random(6), All: true}); !errors.Is(err, keyring.ErrCorrupt) {
+			t.Errorf("a new master key: %v", err)
+		}
+		for name := range own {
+			if _, err := s.Stat(context.Background(), name); err != nil {
+				t.Errorf("%s is gone: %v", name, err)
+			}
+		}
+	}
+}
+
+// So it is with a copy in the vault's own set.
+func TestForgedCopy(t *testing.T) {
+	v, m, id := readVectors(t)
+	identity, s := recoveryVectors(t, v)
+	want := fingerprint(open(t, s, m, id))
+	for name, content := range v.Recovery.Objects {
+		if !strings.Contains(name, "/vault-2-") {
+			continue
+		}
+		forged, err := keyring.Forge(unhex(t, content), bytes.Repeat([]byte{1}, 32), identity.(*keyring.Identity).Recipient())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, digit := range []string{"0", "f"} {
+			blobtest.Put(t, s, name[:strings.LastIndexByte(name, '-')+1]+strings.Repeat(digit, 32), forged)
+		}
+	}
+	if got := fingerprint(open(t, s, m, id)); got != want {
+		t.Error("the master key opens a forged copy")
+	}
+	if _, err := keyring.OpenVault(context.Background(), s, identity, id); !errors.Is(err, keyring.ErrCorrupt) {
+		t.Errorf("the recovery identity: %v", err)
+	}
+}
+
 // The error of a wrong key is one line, however many copies there are.
 func TestWrongKeyIsOneLine(t *testing.T) {
 	s, m := mem.New(), newMaster(t, 1)

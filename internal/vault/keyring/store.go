@@ -1,6 +1,7 @@
 package keyring
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -62,17 +63,51 @@ func again(f func() error) error {
 	return err
 }
 
+// openVault opens the one set that is complete and opens. Objects that nobody
+// could have wrapped for the key are passed over with their set.
 func openVault(ctx context.Context, store blob.Store, key Opener, vault format.ID) (*Vault, error) {
-	s, err := findSet(ctx, store, vault)
+	sets, total, err := listSets(ctx, store, vault)
 	if err != nil {
 		return nil, err
 	}
-	if !s.complete() {
-		return nil, fmt.Errorf("%w: the store has %d of its objects, and no set is complete", ErrMissing, s.total)
+	var found *Vault
+	failed := fmt.Errorf("%w: the store has %d of its objects, and no set is complete", ErrMissing, total)
+	complete := 0
+	for _, s := range sets {
+		if !s.complete() {
+			continue
+		}
+		v, err := openSet(ctx, store, key, s)
+		switch {
+		case err == nil && found != nil:
+			return nil, fmt.Errorf("%w: two sets open with the %s: %s and %s", ErrCorrupt, key, found.set, s.id)
+		case err == nil:
+			found = v
+		case !unfit(err):
+			return nil, err
+		case complete == 0:
+			failed = err
+		}
+		complete++
 	}
-	v := &Vault{id: vault, secrets: make(map[uint32]secret)}
+	if found == nil {
+		return nil, failed
+	}
+	return found, nil
+}
+
+// unfit reports whether an error says that objects are no keys, or not for the
+// key that was tried.
+func unfit(err error) bool {
+	return errors.Is(err, ErrWrongKey) || errors.Is(err, ErrCorrupt) || errors.Is(err, blob.ErrInvalid)
+}
+
+func openSet(ctx context.Context, store blob.Store, key Opener, s set) (*Vault, error) {
+	v := &Vault{set: s.id, secrets: make(map[uint32]secret)}
 	for _, version := range slices.Sorted(maps.Keys(s.copies)) {
-		plain, err := openCopy(ctx, store, key, s.copies[version])
+		copies := s.copies[version]
+		v.id = copies[0].vault
+		plain, err := openCopy(ctx, store, key, copies)
 		if err != nil {
 			return nil, err
 		}
@@ -98,16 +133,12 @@ func (s set) named() bool { return len(s.copies[0]) > 0 }
 // one are there if an attempt to make them ended in the middle, or several
 // were made at once; no two become complete.
 func findSet(ctx context.Context, store blob.Store, vault format.ID) (set, error) {
-	names, err := listNames(ctx, store, vault)
+	sets, total, err := listSets(ctx, store, vault)
 	if err != nil {
 		return set{}, err
 	}
-	found := set{total: len(names)}
-	for start, end := 0, 0; start < len(names); start = end {
-		s := set{id: names[start].set, copies: make(map[uint32][]name), total: len(names)}
-		for end = start; end < len(names) && names[end].set == s.id; end++ {
-			s.copies[names[end].version] = append(s.copies[names[end].version], names[end])
-		}
+	found := set{total: total}
+	for _, s := range sets {
 		if s.complete() {
 			return s, nil
 		}
@@ -116,6 +147,24 @@ func findSet(ctx context.Context, store blob.Store, vault format.ID) (set, error
 		}
 	}
 	return found, nil
+}
+
+// listSets returns a vault's sets in the order of their ids, and how many key
+// objects there are.
+func listSets(ctx context.Context, store blob.Store, vault format.ID) ([]set, int, error) {
+	names, err := listNames(ctx, store, vault)
+	if err != nil {
+		return nil, 0, err
+	}
+	var sets []set
+	for _, n := range names {
+		if len(sets) == 0 || sets[len(sets)-1].id != n.set {
+			sets = append(sets, set{id: n.set, copies: make(map[uint32][]name), total: len(names)})
+		}
+		s := sets[len(sets)-1]
+		s.copies[n.version] = append(s.copies[n.version], n)
+	}
+	return sets, len(names), nil
 }
 
 func listNames(ctx context.Context, store blob.Store, vault format.ID) ([]name, error) {
@@ -136,25 +185,35 @@ func listNames(ctx context.Context, store blob.Store, vault format.ID) ([]name, 
 	return names, nil
 }
 
-// openCopy returns what the first copy that opens keeps. All copies keep the
-// same.
+// openCopy returns what copies of a key keep. All keep the same: anybody who
+// knows a recovery recipient can make something else for it, and must not get
+// it taken for the key.
 func openCopy(ctx context.Context, store blob.Store, key Opener, copies []name) ([]byte, error) {
+	var found []byte
 	var failed []error
 	wrong := 0
 	for _, n := range copies {
 		o, err := readObject(ctx, store, n)
+		var plain []byte
 		if err == nil {
-			var plain []byte
-			if plain, err = o.open(key); err == nil {
-				return plain, nil
-			}
+			plain, err = o.open(key)
 		}
 		if errors.Is(err, ErrWrongKey) {
 			wrong++
 		}
-		failed = append(failed, fmt.Errorf("key object %s: %w", n, err))
+		if err != nil {
+			failed = append(failed, fmt.Errorf("key object %s: %w", n, err))
+			continue
+		}
+		if found != nil && !bytes.Equal(found, plain) {
+			return nil, fmt.Errorf("%w: copies of one key keep different ones, key object %s and another", ErrCorrupt, n)
+		}
+		found = plain
 	}
-	if wrong == len(failed) && wrong > 1 {
+	switch {
+	case found != nil:
+		return found, nil
+	case wrong == len(failed) && wrong > 1:
 		return nil, fmt.Errorf("%w: none of %d copies of key object %s opens with the %s", ErrWrongKey, wrong, copies[0], key)
 	}
 	return nil, errors.Join(failed...)

@@ -14,6 +14,7 @@ import (
 // printed or logged, only the vault's id shows.
 type Vault struct {
 	id      format.ID
+	set     format.ID
 	current uint32
 	secrets map[uint32]secret // by version; 0 is the naming secret
 }

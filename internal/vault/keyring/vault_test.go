@@ -175,7 +175,66 @@ func TestFlippedBit(t *testing.T) {
 	}
 }
 
-func replace(t *testing.T, s blob.Store, name string, data []byte) {
+// A recovery identity gets the keys, or an error, and never other keys.
+func TestFlippedBitForRecovery(t *testing.T) {
+	v, _, id := readVectors(t)
+	identity, s := recoveryVectors(t, v)
+	want := fingerprint(open(t, s, identity, id))
+	for name, content := range v.Recovery.Objects {
+		good := unhex(t, content)
+		for i := range good {
+			bad := slices.Clone(good)
+			bad[i] ^= 1 << (i % 8)
+			replace(t, s, name, bad)
+			keys, err := keyring.OpenVault(context.Background(), s, identity, id)
+			if err == nil && fingerprint(keys) != want {
+				t.Fatalf("byte %d of %s: other keys", i, name)
+			}
+			if err != nil && !errors.Is(err, keyring.ErrWrongKey) && !errors.Is(err, keyring.ErrCorrupt) {
+				t.Fatalf("byte %d of %s: %v", i, name, err)
+			}
+		}
+		replace(t, s, name, good)
+	}
+}
+
+// recoveryVectors returns the identity of the vectors, and a store that it
+// opens.
+func recoveryVectors(t testing.TB, v vectors) (keyring.Opener, *mem.Store) {
+	t.Helper()
+	identity, err := keyring.OpenCheaply([]byte(v.Recovery.Identity), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := mem.New()
+	for name, content := range v.Recovery.Objects {
+		blobtest.Put(t, s, name, unhex(t, content))
+	}
+	return identity, s
+}
+
+func FuzzOpenForRecovery(f *testing.F) {
+	v, _, id := readVectors(f)
+	var naming string
+	for name, content := range v.Recovery.Objects {
+		if strings.Contains(name, "/naming-") {
+			naming = name
+			f.Add(unhex(f, content))
+		}
+	}
+	identity, s := recoveryVectors(f, v)
+	want := fingerprint(open(f, s, identity, id))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		_, s := recoveryVectors(t, v)
+		replace(t, s, naming, b)
+		keys, err := keyring.OpenVault(context.Background(), s, identity, id)
+		if err == nil && fingerprint(keys) != want {
+			t.Errorf("other keys: %x", b)
+		}
+	})
+}
+
+func replace(t testing.TB, s blob.Store, name string, data []byte) {
 	t.Helper()
 	if err := s.Delete(context.Background(), name); err != nil {
 		t.Fatal(err)
@@ -290,6 +349,9 @@ func FuzzKeyObject(f *testing.F) {
 	for _, content := range v.Objects {
 		f.Add(unhex(f, content))
 		f.Add(withRecipient(unhex(f, content)))
+	}
+	for _, content := range v.Recovery.Objects {
+		f.Add(unhex(f, content))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		again, err := keyring.Reencode(b)
