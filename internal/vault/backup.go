@@ -7,7 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"holdfast/internal/vault/compress"
 	"holdfast/internal/vault/format"
 	"holdfast/internal/vault/hooks"
 	"holdfast/internal/vault/maps"
@@ -234,14 +233,14 @@ func (b *backup) start(ctx context.Context) error {
 	b.packer = newPacker(b.s, n)
 	b.pages = newPageWriter(b.s, b.tree)
 	b.checkpointed, b.checkpointSize = b.s.v.cfg.Now(), b.s.sealed.Load()
-	m := method(b.req.Compression, b.parent != nil)
+	usual, dense := methods(b.req.Compression, b.parent != nil)
 	var err error
-	if b.sealer, err = newSealer(b.s, m); err != nil {
+	if b.sealer, err = newSealer(b.s, usual, dense); err != nil {
 		return err
 	}
 	workers := make([]*worker, n)
 	for i := range workers {
-		if workers[i], err = newWorker(b.s, b.packer, b.req.Source, m); err != nil {
+		if workers[i], err = newWorker(b.s, b.packer, b.req.Source, usual, dense); err != nil {
 			return err
 		}
 	}
@@ -258,20 +257,6 @@ func (b *backup) stop() {
 	b.s.uploads.fail(context.Canceled)
 	close(b.jobs)
 	b.workers.Wait()
-}
-
-// method returns how groups are compressed. A first backup is limited by the
-// processor, later ones by what they read.
-func method(c Compression, again bool) compress.Method {
-	switch {
-	case c == Small:
-		return compress.ZstdBetter
-	case c == Balanced:
-		return compress.ZstdDefault
-	case c == Fast || !again:
-		return compress.S2
-	}
-	return compress.ZstdFastest
 }
 
 // finish makes everything durable, writes the record and commits.
@@ -335,6 +320,9 @@ func (b *backup) result(root maps.Ref) Result {
 	return Result{
 		Size: b.size, Read: b.s.bytesRead.Load(), New: b.s.bytesNew.Load(), Stored: b.s.stored.Load(),
 		Objects: b.s.objects.Load(), ChangeMap: b.mapUsed, MapLied: b.mapLied, Fingerprint: root.Hash,
+		Groups: Groups{
+			Raw: b.s.groups[format.Raw].Load(), S2: b.s.groups[format.S2].Load(), Zstd: b.s.groups[format.Zstd].Load(),
+		},
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"slices"
 	"sync"
-	"sync/atomic"
 
 	"holdfast/internal/vault/compress"
 	"holdfast/internal/vault/format"
@@ -22,6 +21,7 @@ type packer struct {
 	mu   sync.Mutex
 	open []*openPack   // oldest first
 	room chan struct{} // closed once an open pack has room again; nil while nobody waits
+	pace pace
 }
 
 // packsInMemory bounds the packs that are filled or under way to the store:
@@ -35,6 +35,7 @@ func newPacker(s *session, workers int) *packer {
 // openPack is a pack that still takes blocks.
 type openPack struct {
 	header format.Header
+	dense  bool
 	name   string
 	groups *sealing.Box
 	dir    *sealing.Box
@@ -59,21 +60,22 @@ type slot struct {
 
 // sealer is a worker's means to compress and seal groups.
 type sealer struct {
-	enc    *compress.Encoder
-	packed []byte
-	sealed []byte
-	count  *atomic.Int64 // of sealed bytes
+	s            *session
+	usual, dense *compress.Encoder
+	packed       []byte
+	sealed       []byte
 }
 
-func newSealer(s *session, m compress.Method) (*sealer, error) {
-	enc, err := compress.NewEncoder(m)
-	if err != nil {
+func newSealer(s *session, usual, dense compress.Method) (*sealer, error) {
+	w := &sealer{s: s, packed: make([]byte, compress.MaxEncoded()), sealed: make([]byte, 0, format.MaxSealedGroup)}
+	var err error
+	if w.usual, err = compress.NewEncoder(usual); err != nil {
 		return nil, err
 	}
-	return &sealer{
-		enc: enc, packed: make([]byte, compress.MaxEncoded()), sealed: make([]byte, 0, format.MaxSealedGroup),
-		count: &s.sealed,
-	}, nil
+	if w.dense = w.usual; dense != usual {
+		w.dense, err = compress.NewEncoder(dense)
+	}
+	return w, err
 }
 
 // take returns a container with room for the caller alone. It waits where all
@@ -84,6 +86,7 @@ func (p *packer) take(ctx context.Context) (*slot, error) {
 		if c != nil {
 			return c, nil
 		}
+		waited := len(p.sem) == cap(p.sem)
 		select {
 		case p.sem <- struct{}{}:
 			// Another worker may have made room meanwhile.
@@ -91,7 +94,7 @@ func (p *packer) take(ctx context.Context) (*slot, error) {
 				<-p.sem
 				return c, nil
 			}
-			return p.begin()
+			return p.begin(waited)
 		case <-room:
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
@@ -117,7 +120,7 @@ func (p *packer) reuse() (*slot, <-chan struct{}) {
 
 // begin opens a pack, for which p.sem has a place, and returns a container of
 // it.
-func (p *packer) begin() (*slot, error) {
+func (p *packer) begin(waited bool) (*slot, error) {
 	o, err := p.newPack()
 	if err != nil {
 		<-p.sem
@@ -125,6 +128,7 @@ func (p *packer) begin() (*slot, error) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	o.dense = p.pace.begin(waited)
 	p.open = append(p.open, o)
 	p.tell()
 	return o.slot(), nil
@@ -199,10 +203,15 @@ func (c *slot) seal(w *sealer) {
 	if blocks == 0 {
 		return
 	}
-	data, codec := w.enc.Encode(w.packed, c.pending)
+	enc := w.usual
+	if c.pack.dense {
+		enc = w.dense
+	}
+	data, codec := enc.Encode(w.packed, c.pending)
 	number := uint64(c.number)*format.ContainerGroups + uint64(len(c.groups))
 	w.sealed = c.pack.groups.Seal(w.sealed[:0], data, sealing.GroupPart, number)
-	w.count.Add(int64(len(w.sealed)))
+	w.s.sealed.Add(int64(len(w.sealed)))
+	w.s.groups[codec].Add(1)
 	c.pack.mu.Lock()
 	offset := c.pack.body.size
 	c.pack.body.Write(w.sealed)

@@ -32,7 +32,7 @@ func TestRoomIsFoundInOpenPacks(t *testing.T) {
 		s := newSession(v, SessionRef{Vault: v.id}, Begun{}, fail)
 		defer s.uploads.wg.Wait()
 		p := newPacker(s, 4)
-		w, err := newSealer(s, compress.S2)
+		w, err := newSealer(s, compress.S2, compress.S2)
 		if err != nil {
 			t.Fatal(err)
 		}

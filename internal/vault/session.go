@@ -27,6 +27,7 @@ type session struct {
 
 	bytesRead, bytesNew atomic.Int64
 	sealed              atomic.Int64 // bytes of groups in this attempt, put or not
+	groups              [format.Zstd + 1]atomic.Int64
 
 	mu  sync.Mutex
 	own map[ID]*[format.PackContainers]*pack.Container // full containers of packs that aren't durable yet
