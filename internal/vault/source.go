@@ -57,7 +57,8 @@ func (m *ChangeMap) continues(parent *Record) bool {
 type Compression string
 
 // The settings. Auto takes S2 for a first backup, where the processor limits,
-// and zstd for later ones, where new data is a small part of what is read.
+// but zstd while packs have to wait for the store; and zstd for later backups,
+// where new data is a small part of what is read.
 const (
 	Auto     Compression = "auto"
 	Fast     Compression = "fast"
@@ -115,6 +116,12 @@ type Result struct {
 	ChangeMap   bool     // a change map was used
 	MapLied     bool     // an audit found a change outside the map: everything was read
 	Fingerprint [32]byte // the root page's hash
+	Groups      Groups   // sealed in this attempt
+}
+
+// Groups counts groups of blocks by how they are compressed.
+type Groups struct {
+	Raw, S2, Zstd int64
 }
 
 // RestoreRequest asks for one backup's bytes.
