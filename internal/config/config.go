@@ -28,14 +28,15 @@ type Config struct {
 	MasterKeyPassphrase     Secret   `yaml:"-"`                   // what the file or the environment holds
 	RecoveryRecipients      []string `yaml:"recovery_recipients"` // age recipients
 
-	Volumes  Volumes  `yaml:"volumes"`
-	Identity Identity `yaml:"identity"`
-	Quotas   Quotas   `yaml:"quotas"`
-	Compat   Compat   `yaml:"compat"`
-	Engine   Engine   `yaml:"engine"`
-	Jobs     Jobs     `yaml:"jobs"`
-	Log      Log      `yaml:"log"`
-	Limits   Limits   `yaml:"limits"`
+	Volumes     Volumes     `yaml:"volumes"`
+	Identity    Identity    `yaml:"identity"`
+	Quotas      Quotas      `yaml:"quotas"`
+	Compat      Compat      `yaml:"compat"`
+	Engine      Engine      `yaml:"engine"`
+	Jobs        Jobs        `yaml:"jobs"`
+	Maintenance Maintenance `yaml:"maintenance"`
+	Log         Log         `yaml:"log"`
+	Limits      Limits      `yaml:"limits"`
 }
 
 // TLS names a certificate chain and its key, both PEM files. Both empty: plain
@@ -171,6 +172,12 @@ type Jobs struct {
 	Heartbeat time.Duration `yaml:"heartbeat"`
 }
 
+// Maintenance says how often each vault is looked after.
+type Maintenance struct {
+	Every               time.Duration `yaml:"every"`                 // 0: never
+	VerifySamplePercent float64       `yaml:"verify_sample_percent"` // of the data that is read each time; 0: nothing is verified
+}
+
 // Log says what is logged and how.
 type Log struct {
 	Level  string `yaml:"level"`  // debug, info, warn or error
@@ -199,9 +206,10 @@ func Default() Config {
 			Volumes: -1, Snapshots: -1, Gigabytes: -1,
 			Backups: -1, BackupGigabytes: -1, PerVolumeGigabytes: -1,
 		},
-		Engine: Engine{Compression: "auto", IndexBudgetMiB: 512},
-		Jobs:   Jobs{Workers: 2, Lease: time.Minute, Heartbeat: 10 * time.Second},
-		Log:    Log{Level: "info", Format: "text"},
-		Limits: Limits{BodyBytes: 1 << 20, DrainTimeout: 30 * time.Second},
+		Engine:      Engine{Compression: "auto", IndexBudgetMiB: 512},
+		Jobs:        Jobs{Workers: 2, Lease: time.Minute, Heartbeat: 10 * time.Second},
+		Maintenance: Maintenance{Every: 24 * time.Hour, VerifySamplePercent: 1},
+		Log:         Log{Level: "info", Format: "text"},
+		Limits:      Limits{BodyBytes: 1 << 20, DrainTimeout: 30 * time.Second},
 	}
 }

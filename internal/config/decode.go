@@ -206,6 +206,12 @@ func setScalar(v reflect.Value, n *yaml.Node) error {
 			return fmt.Errorf("%q is not a whole number", text)
 		}
 		v.SetInt(i)
+	case reflect.Float64:
+		f, err := strconv.ParseFloat(text, 64)
+		if err != nil {
+			return fmt.Errorf("%q is not a number", text)
+		}
+		v.SetFloat(f)
 	case reflect.String:
 		if n.ShortTag() == "!!binary" {
 			return errors.New("must be plain text")

@@ -33,6 +33,7 @@ func (c Config) Validate() error {
 		c.Quotas.check(),
 		c.Engine.check(),
 		c.Jobs.check(),
+		c.Maintenance.check(),
 		oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error"),
 		oneOf("log.format", c.Log.Format, "text", "json"),
 		within("limits.body_bytes", c.Limits.BodyBytes, 4<<10, 64<<20),
@@ -234,6 +235,18 @@ func (e Engine) check() error {
 		within("engine.workers", int64(e.Workers), 0, 1024),
 		within("engine.index_budget_mib", int64(e.IndexBudgetMiB), 16, 1<<20),
 	)
+}
+
+func (m Maintenance) check() error {
+	if m.Every != 0 {
+		if err := between("maintenance.every", m.Every, time.Minute, 365*24*time.Hour); err != nil {
+			return err
+		}
+	}
+	if !(m.VerifySamplePercent >= 0 && m.VerifySamplePercent <= 100) {
+		return badKey("maintenance.verify_sample_percent", "%v is not between 0 and 100", m.VerifySamplePercent)
+	}
+	return nil
 }
 
 func (j Jobs) check() error {

@@ -23,6 +23,7 @@ type Metrics struct {
 	read     prometheus.Counter
 	fresh    prometheus.Counter
 	stored   prometheus.Counter
+	freed    prometheus.Counter
 }
 
 // NewMetrics returns metrics that all stand at zero.
@@ -49,9 +50,10 @@ func NewMetrics() *Metrics {
 		read:   counter("holdfast_read_bytes_total", "Bytes that backups read from volumes."),
 		fresh:  counter("holdfast_new_bytes_total", "Bytes read in blocks that the vault did not have."),
 		stored: counter("holdfast_stored_bytes_total", "Bytes that backups put into the store, metadata included."),
+		freed:  counter("holdfast_freed_bytes_total", "Bytes of objects that collections removed from the store."),
 	}
 	m.registry.MustRegister(
-		m.requests, m.duration, m.jobs, m.jobTime, m.running, m.read, m.fresh, m.stored,
+		m.requests, m.duration, m.jobs, m.jobTime, m.running, m.read, m.fresh, m.stored, m.freed,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	return m
@@ -86,6 +88,9 @@ func (m *Metrics) Bytes(read, fresh, stored int64) {
 	m.fresh.Add(float64(max(fresh, 0)))
 	m.stored.Add(float64(max(stored, 0)))
 }
+
+// Freed counts bytes that a collection has removed from the store.
+func (m *Metrics) Freed(n int64) { m.freed.Add(float64(max(n, 0))) }
 
 // JobCount says how many jobs of a kind are in a state.
 type JobCount struct {

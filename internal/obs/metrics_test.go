@@ -36,10 +36,18 @@ func TestMetrics(t *testing.T) {
 	m.JobEnded("backup", "done", time.Minute)
 	m.Bytes(100, 20, 7)
 	m.Bytes(1, -1, 0)
+	m.Freed(30)
+	m.Freed(-1)
+	m.Vaults(func(context.Context) (obs.Care, error) {
+		return obs.Care{Condemned: 3, Damaged: 2, Verified: time.UnixMilli(1500)}, nil
+	})
 	m.Queue(func(context.Context) ([]obs.JobCount, error) {
 		return []obs.JobCount{{Kind: "backup", State: "running", Count: 1}, {Kind: "delete", State: "queued", Count: 4}}, nil
 	})
-	want := `holdfast_http_request_duration_seconds_count{face="block-storage"} 2
+	want := `holdfast_condemned_packs 3
+holdfast_damaged_packs 2
+holdfast_freed_bytes_total 30
+holdfast_http_request_duration_seconds_count{face="block-storage"} 2
 holdfast_http_request_duration_seconds_count{face="identity"} 1
 holdfast_http_requests_total{code="202",face="block-storage",method="POST"} 2
 holdfast_http_requests_total{code="401",face="identity",method="GET"} 1
@@ -51,6 +59,7 @@ holdfast_jobs_total{kind="backup",state="done"} 1
 holdfast_new_bytes_total 20
 holdfast_read_bytes_total 101
 holdfast_stored_bytes_total 7
+holdfast_verified_timestamp_seconds 1.5
 `
 	if got := scrape(t, m); got != want {
 		t.Errorf("got\n%swant\n%s", got, want)
@@ -61,7 +70,8 @@ func TestMetricsAreServedWhileTheQueueIsOutOfReach(t *testing.T) {
 	m := obs.NewMetrics()
 	m.Bytes(1, 1, 1)
 	m.Queue(func(context.Context) ([]obs.JobCount, error) { return nil, errors.New("database is gone") })
-	want := "holdfast_new_bytes_total 1\nholdfast_read_bytes_total 1\nholdfast_stored_bytes_total 1\n"
+	m.Vaults(func(context.Context) (obs.Care, error) { return obs.Care{}, errors.New("database is gone") })
+	want := "holdfast_freed_bytes_total 0\nholdfast_new_bytes_total 1\nholdfast_read_bytes_total 1\nholdfast_stored_bytes_total 1\n"
 	if got := scrape(t, m); got != want {
 		t.Errorf("got\n%swant\n%s", got, want)
 	}
