@@ -200,7 +200,7 @@ func (r *rewriter) item(ctx context.Context, item *rewriteItem) error {
 	}
 	first := true
 	for {
-		n := runLength(parts)
+		n := runLength(parts, rewriteRead, rewriteParts)
 		run, err := r.take(ctx)
 		if err != nil {
 			return err
@@ -221,11 +221,12 @@ func (r *rewriter) item(ctx context.Context, item *rewriteItem) error {
 	}
 }
 
-// runLength returns how many parts the next run has.
-func runLength(parts []rewritePart) int {
+// runLength returns how many parts the next run has: at most limit, of at most
+// size bytes.
+func runLength(parts []rewritePart, size uint32, limit int) int {
 	for n := 1; n < len(parts); n++ {
 		end := parts[n-1].off + parts[n-1].length
-		if n == rewriteParts || parts[n].off > end+rewriteGap || parts[n].off+parts[n].length-parts[0].off > rewriteRead {
+		if n == limit || parts[n].off > end+rewriteGap || parts[n].off+parts[n].length-parts[0].off > size {
 			return n
 		}
 	}

@@ -42,6 +42,19 @@ type ID [16]byte
 // String returns the ID as 32 lower-case hexadecimal digits.
 func (id ID) String() string { return hex.EncodeToString(id[:]) }
 
+// MarshalText returns what String does.
+func (id ID) MarshalText() ([]byte, error) { return []byte(id.String()), nil }
+
+// UnmarshalText parses what MarshalText returns.
+func (id *ID) UnmarshalText(b []byte) error {
+	v, ok := ParseID(string(b))
+	if !ok {
+		return errorf("id %q", b)
+	}
+	*id = v
+	return nil
+}
+
 // Digest names a block: keyed BLAKE3, cut to 160 bits. The zero Digest stands
 // for a block of zeros.
 type Digest [DigestSize]byte
