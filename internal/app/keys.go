@@ -45,10 +45,15 @@ func KeyProtected(path string) bool {
 // loadMaster reads the master key file.
 func loadMaster(cfg config.Config) (*keyring.Master, error) {
 	m, err := keyring.Load(cfg.MasterKeyFile, cfg.MasterKeyPassphrase.Reveal())
+	return m, tellWays(err)
+}
+
+// tellWays adds to an error that a passphrase is missing how to give it.
+func tellWays(err error) error {
 	if errors.Is(err, keyring.ErrNoPassphrase) {
-		err = fmt.Errorf("%w: give it in %s, or in the file that master_key_passphrase_file names", err, config.EnvKeyPassphrase)
+		return fmt.Errorf("%w: give it in %s, or in the file that master_key_passphrase_file names", err, config.EnvKeyPassphrase)
 	}
-	return m, err
+	return err
 }
 
 // ExportKey writes the master key for safe keeping: under a passphrase of its
@@ -70,14 +75,9 @@ func ExportKey(cfg config.Config, w io.Writer, passphrase string) error {
 // masterText returns the master key file's text, as it is and without
 // protection. That it holds a master key is sure then.
 func masterText(cfg config.Config) (text, plain []byte, err error) {
-	if _, err := loadMaster(cfg); err != nil {
-		return nil, nil, &StartError{err}
-	}
-	if text, err = keyring.ReadFile(cfg.MasterKeyFile); err != nil {
-		return nil, nil, &StartError{err}
-	}
-	if plain, err = keyring.Unprotect(text, cfg.MasterKeyPassphrase.Reveal()); err != nil {
-		return nil, nil, &StartError{err}
+	text, plain, err = keyring.LoadText(cfg.MasterKeyFile, cfg.MasterKeyPassphrase.Reveal())
+	if err != nil {
+		return nil, nil, &StartError{tellWays(err)}
 	}
 	return text, plain, nil
 }

@@ -33,3 +33,12 @@ func Forge(like, plain []byte, to *Recipient) ([]byte, error) {
 	}
 	return seal([]wrapper{to}, o.header, o.purpose, plain)
 }
+
+// OpenObject returns what a key object keeps.
+func OpenObject(b []byte, key Opener) ([]byte, error) {
+	o, err := parseObject(b)
+	if err != nil {
+		return nil, err
+	}
+	return o.open(key)
+}

@@ -78,44 +78,54 @@ func SyncDir(path string) error {
 // is protected by one. Where there is no file, the error wraps fs.ErrNotExist
 // and says what that means.
 func Load(path, passphrase string) (*Master, error) {
-	key, err := load(path, passphrase, "master key file")
+	_, _, key, err := loadMaster(path, passphrase)
+	return key, err
+}
+
+// LoadText does what Load does, and returns the file's text, as it is and
+// without protection.
+func LoadText(path, passphrase string) (text, plain []byte, err error) {
+	text, plain, _, err = loadMaster(path, passphrase)
+	return text, plain, err
+}
+
+func loadMaster(path, passphrase string) (text, plain []byte, m *Master, err error) {
+	text, plain, key, err := load(path, passphrase, "master key file")
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("master key file %s is missing: without it no backup can be read; put the copy back that was kept: %w",
+		err = fmt.Errorf("master key file %s is missing: without it no backup can be read; put the copy back that was kept: %w",
 			path, fs.ErrNotExist)
 	}
 	if err != nil {
-		return nil, err
+		return nil, nil, nil, err
 	}
 	m, ok := key.(*Master)
 	if !ok {
-		return nil, fmt.Errorf("master key file %s holds a recovery identity, which reads vaults and makes none", path)
+		return nil, nil, nil, fmt.Errorf("master key file %s holds a recovery identity, which reads vaults and makes none", path)
 	}
-	return m, nil
+	return text, plain, m, nil
 }
 
 // LoadAny reads a key file as Load does, or a recovery identity, in the form
 // of age's files, protected by a passphrase or not.
 func LoadAny(path, passphrase string) (Opener, error) {
-	key, err := load(path, passphrase, "key file")
+	_, _, key, err := load(path, passphrase, "key file")
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("key file %s is missing: %w", path, fs.ErrNotExist)
 	}
 	return key, err
 }
 
-func load(path, passphrase, what string) (Opener, error) {
-	text, err := readFile(path, what)
+func load(path, passphrase, what string) (text, plain []byte, key Opener, err error) {
+	if text, err = readFile(path, what); err != nil {
+		return nil, nil, nil, err
+	}
+	if plain, err = Unprotect(text, passphrase); err == nil {
+		key, err = parseKey(plain)
+	}
 	if err != nil {
-		return nil, err
+		return nil, nil, nil, fmt.Errorf("%s %s: %w", what, path, err)
 	}
-	if text, err = Unprotect(text, passphrase); err != nil {
-		return nil, fmt.Errorf("%s %s: %w", what, path, err)
-	}
-	key, err := parseKey(text)
-	if err != nil {
-		return nil, fmt.Errorf("%s %s: %w", what, path, err)
-	}
-	return key, nil
+	return text, plain, key, nil
 }
 
 // ReadFile returns the text of a key file, in whatever form, with the same

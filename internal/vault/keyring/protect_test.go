@@ -24,6 +24,9 @@ func protectCheaply(t testing.TB, text, passphrase string) string {
 }
 
 func TestProtect(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a passphrase's full work")
+	}
 	text := export(t, newMaster(t, 1))
 	protected, err := keyring.Protect([]byte(text), "open sesame")
 	if err != nil {
@@ -44,6 +47,9 @@ func TestProtect(t *testing.T) {
 }
 
 func TestCreateProtected(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a passphrase's full work")
+	}
 	path := filepath.Join(t.TempDir(), "master.key")
 	made, err := keyring.Create(path, "open sesame", random(1))
 	if err != nil {
