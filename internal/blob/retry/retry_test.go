@@ -58,21 +58,26 @@ func TestWaits(t *testing.T) {
 		want  string
 	}{
 		{
-			"tries run out", nil, fault.Fault{Err: errFault},
+			"tries run out", nil,
+			fault.Fault{Err: errFault},
 			[]time.Duration{1 * time.Second, 2 * time.Second, 4 * time.Second, 5 * time.Second, 5 * time.Second},
 			"injected: fault (tried 6 times)",
 		},
 		{
-			"time runs out", func(c *retry.Config) { c.Within = 8 * time.Second }, fault.Fault{Err: errFault},
+			"time runs out", func(c *retry.Config) { c.Within = 8 * time.Second },
+			fault.Fault{Err: errFault},
 			[]time.Duration{1 * time.Second, 2 * time.Second, 4 * time.Second},
 			"injected: fault (tried 4 times)",
 		},
 		{
-			"works at last", nil, fault.Fault{Err: errFault, Nth: 1},
-			[]time.Duration{time.Second}, "",
+			"works at last", nil,
+			fault.Fault{Err: errFault, Nth: 1},
+			[]time.Duration{time.Second},
+			"",
 		},
 		{
-			"half of the longest", func(c *retry.Config) { c.Rand = func(n int64) int64 { return n / 2 }; c.Tries = 3 }, fault.Fault{Err: errFault},
+			"half of the longest", func(c *retry.Config) { c.Rand = func(n int64) int64 { return n / 2 }; c.Tries = 3 },
+			fault.Fault{Err: errFault},
 			[]time.Duration{500 * time.Millisecond, time.Second},
 			"injected: fault (tried 3 times)",
 		},

@@ -42,6 +42,10 @@ func (s *Store) explain(ctx context.Context, w *watch, err error) error {
 	if errors.As(err, &transport) {
 		return apart(transport.Err)
 	}
+	var answer *awshttp.ResponseError // a good one that ended early
+	if errors.As(err, &answer) && answer.Err != nil {
+		return fmt.Errorf("the server's answer can't be read: %w", apart(answer.Err))
+	}
 	var operation *smithy.OperationError // says what the caller says
 	if errors.As(err, &operation) {
 		return apart(operation.Err)
@@ -143,9 +147,9 @@ func line(text string) string {
 		}
 		return r
 	}, strings.ToValidUTF8(text, " "))
-	text = strings.Join(strings.Fields(text), " ")
+	text = strings.TrimSuffix(strings.Join(strings.Fields(text), " "), ".")
 	if len(text) > maxMessage {
-		text = strings.ToValidUTF8(text[:maxMessage], "") + "..."
+		text = strings.TrimSpace(strings.ToValidUTF8(text[:maxMessage], "")) + "..."
 	}
-	return strings.TrimSuffix(text, ".")
+	return text
 }

@@ -66,10 +66,10 @@ func (l *listing) page(ctx context.Context) (more bool, err error) {
 		}
 	}
 	l.next = out.NextContinuationToken
-	if aws.ToBool(out.IsTruncated) && (l.next == nil || len(out.Contents) == 0) {
+	if *out.IsTruncated && (l.next == nil || len(out.Contents) == 0) {
 		return false, errors.New("the server's listing does not go on where it says it does")
 	}
-	return aws.ToBool(out.IsTruncated), ctx.Err()
+	return *out.IsTruncated, ctx.Err()
 }
 
 func (l *listing) ask(ctx context.Context) (*s3.ListObjectsV2Output, error) {
@@ -81,5 +81,11 @@ func (l *listing) ask(ctx context.Context) (*s3.ListObjectsV2Output, error) {
 	out, err := l.store.client.ListObjectsV2(w.ctx, &s3.ListObjectsV2Input{
 		Bucket: &l.store.bucket, Prefix: &l.prefix, ContinuationToken: l.next,
 	})
-	return out, l.store.explain(ctx, w, err)
+	if err != nil {
+		return nil, l.store.explain(ctx, w, err)
+	}
+	if out.IsTruncated == nil { // as the library makes of any page that somebody answers with
+		return nil, errors.New("the server's answer is no listing")
+	}
+	return out, nil
 }

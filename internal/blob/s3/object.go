@@ -163,7 +163,7 @@ func (s *Store) stat(ctx context.Context, name string) (int64, error) {
 	out, err := s.client.HeadObject(w.ctx, &s3.HeadObjectInput{Bucket: &s.bucket, Key: s.key(name)})
 	switch {
 	case statusOf(err) == http.StatusNotFound && ctx.Err() == nil:
-		return 0, s.absent(ctx)
+		return 0, s.absent(ctx, name)
 	case err != nil:
 		return 0, s.explain(ctx, w, err)
 	case out.ContentLength == nil || *out.ContentLength < 0:
@@ -172,23 +172,15 @@ func (s *Store) stat(ctx context.Context, name string) (int64, error) {
 	return *out.ContentLength, nil
 }
 
-// absent returns the error for a key that there is nothing under: the answer
-// to HEAD is the same where the bucket itself is missing.
-func (s *Store) absent(ctx context.Context) error {
-	w := newWatch(ctx, s.stall)
-	defer w.stop()
-	_, err := s.client.HeadBucket(w.ctx, &s3.HeadBucketInput{Bucket: &s.bucket})
-	if statusOf(err) == http.StatusNotFound {
-		return s.noBucket()
+// absent returns the error for a key that HEAD finds nothing under. Its answer
+// has no words, and is the same where the bucket is missing, or even the access
+// key: the answer to GET tells.
+func (s *Store) absent(ctx context.Context, name string) error {
+	_, err := s.get(ctx, name, make([]byte, 1), 0)
+	if err == nil || errors.Is(err, io.ErrUnexpectedEOF) {
+		return blob.ErrNotFound // it has come since
 	}
-	if err != nil && statusOf(err) == 0 {
-		return s.explain(ctx, w, err)
-	}
-	return blob.ErrNotFound
-}
-
-func (s *Store) noBucket() error {
-	return fmt.Errorf("%w: there is no bucket %s", blob.ErrRefused, s.bucket)
+	return err
 }
 
 // Delete implements blob.Store.
