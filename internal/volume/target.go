@@ -1,6 +1,7 @@
 package volume
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"sync"
@@ -16,11 +17,17 @@ const (
 
 // FileTarget writes a raw file or block device in place. It never changes the
 // size. Methods may be called concurrently, on ranges that don't touch.
+//
+// Large writes go past the page cache where the file system lets them, once
+// more has been written than is worth caching: give WriteAt pieces of about
+// 1 MiB that are aligned to 4 KiB in memory and in the target.
 type FileTarget struct {
 	f      *os.File
+	direct *directFile
 	path   string
 	size   int64
 	device bool
+	seeks  bool // SEEK_DATA is to be trusted
 
 	mu      sync.Mutex
 	syncErr error
@@ -38,7 +45,7 @@ func OpenFileTarget(path string) (*FileTarget, error) {
 		f.Close()
 		return nil, fmt.Errorf("open target: %w", err)
 	}
-	return &FileTarget{f: f, path: path, size: size, device: !info.Mode().IsRegular()}, nil
+	return newFileTarget(f, path, size, !info.Mode().IsRegular()), nil
 }
 
 // OpenTarget opens a volume of the folder for writing. What stands in its place
@@ -57,7 +64,13 @@ func (f *Folder) OpenTarget(id string) (*FileTarget, error) {
 		file.Close()
 		return nil, fmt.Errorf("open volume %q: %w", id, err)
 	}
-	return &FileTarget{f: file, path: path, size: info.Size()}, nil
+	return newFileTarget(file, path, info.Size(), false), nil
+}
+
+func newFileTarget(f *os.File, path string, size int64, device bool) *FileTarget {
+	return &FileTarget{
+		f: f, direct: newDirectFile(f), path: path, size: size, device: device, seeks: !device && seeksHoles(f),
+	}
 }
 
 // Size returns how many bytes the target holds.
@@ -69,7 +82,13 @@ func (t *FileTarget) WriteAt(p []byte, off int64) (int, error) {
 	if err := t.inside(off, int64(len(p))); err != nil {
 		return 0, t.fail("write", off, err)
 	}
-	n, err := t.f.WriteAt(p, off)
+	n, err := t.direct.writeAt(p, off)
+	if err == nil && n < len(p) {
+		var more int
+		more, err = t.f.WriteAt(p[n:], off+int64(n))
+		t.direct.cached(t.f, off+int64(n), int64(more))
+		n += more
+	}
 	if err != nil {
 		return n, t.fail("write", off+int64(n), err)
 	}
@@ -93,6 +112,18 @@ func (t *FileTarget) Zero(off, n int64) error {
 
 func (t *FileTarget) zero(off, n int64) error {
 	if !t.device {
+		if t.seeks {
+			// Most of what a restore zeroes is a hole already, and to punch it
+			// again would cost a transaction of the file system.
+			start, _, err := nextData(t.f, off, t.size)
+			switch {
+			case err != nil:
+				return err
+			case start >= off+n:
+				return nil
+			}
+			off, n = start, off+n-start
+		}
 		err := punch(t.f, off, n)
 		if err == nil || !unsupported(err) {
 			return err
@@ -156,7 +187,7 @@ func (t *FileTarget) Sync() error {
 }
 
 // Close closes the file without making it durable.
-func (t *FileTarget) Close() error { return t.f.Close() }
+func (t *FileTarget) Close() error { return errors.Join(t.direct.close(), t.f.Close()) }
 
 func (t *FileTarget) inside(off, n int64) error {
 	if off < 0 || n < 0 || off > t.size || n > t.size-off {
