@@ -3,6 +3,8 @@ package vault
 import (
 	"context"
 	"fmt"
+
+	"holdfast/internal/vault/format"
 )
 
 // CollectRequest asks for a collection: what no backup needs any more is
@@ -55,12 +57,143 @@ func (v *Vault) Collect(ctx context.Context, req CollectRequest) (CollectResult,
 	if req.Session.Vault != v.id {
 		return CollectResult{}, fmt.Errorf("collect: the session is of vault %s", req.Session.Vault)
 	}
-	survey, err := req.Ledger.Survey(ctx, req.Session, func(PackRow) error { return nil })
+	ctx, fail := context.WithCancelCause(ctx)
+	defer fail(context.Canceled)
+	c := &collection{v: v, req: req, w: newWriter(v, req.Session, ID{}, fail), objects: newObjectTable()}
+	err := c.run(ctx)
+	c.res.Written = c.w.stored.Load()
 	if err != nil {
-		return CollectResult{}, fmt.Errorf("survey vault %s: %w", v.id, err)
+		return c.res, fmt.Errorf("collect vault %s: %w", v.id, err)
 	}
-	if err := v.reader().guard(ctx, survey.Announced, survey.Incarnation); err != nil {
-		return CollectResult{}, err
+	return c.res, nil
+}
+
+// collection is one attempt at a collection.
+type collection struct {
+	v   *Vault
+	req CollectRequest
+	w   *writer
+	res CollectResult
+
+	objects   *objectTable
+	words     []uint64    // memory of marks
+	sessions  map[ID]bool // as the last survey said
+	announced int64       // the newest epoch that the ledger has told of
+	put       int64       // the newest epoch that is in the store for sure
+	cursor    ID          // the last pack that was looked at for fast compression
+	damage    error       // of a page
+	size      int64       // of the packs that are rewritten
+	done      int64       // of these
+}
+
+// run works in rounds, each of which takes as many packs as its memory allows.
+func (c *collection) run(ctx context.Context) error {
+	for more, first := true, true; more; first = false {
+		var err error
+		if more, err = c.round(ctx, first); err != nil {
+			return err
+		}
+		if c.res.Held {
+			return c.req.Ledger.Forget(ctx, c.req.Session, nil, true)
+		}
 	}
-	return CollectResult{Backups: len(survey.Roots), Held: survey.Hold}, nil
+	if err := c.finish(ctx); err != nil {
+		return err
+	}
+	if c.damage != nil || c.res.Waiting {
+		return c.damage
+	}
+	return c.req.Ledger.Forget(ctx, c.req.Session, nil, true)
+}
+
+// round takes what it chooses out of use, waits for nobody, and removes what
+// nobody can refer to any more. It reports whether there is more to do.
+func (c *collection) round(ctx context.Context, first bool) (bool, error) {
+	m := newMarker(c.v.reader(), nil)
+	v, err := c.survey(ctx, true, func(p *PackRow) bool {
+		m.know(p)
+		return false
+	})
+	if err != nil {
+		return false, err
+	}
+	c.w.incarnation = v.Incarnation
+	if first {
+		if err := c.begin(ctx, v); err != nil || c.res.Held {
+			return false, err
+		}
+	}
+	if err := c.sweep(ctx, v, format.Packs, format.Pages, format.Dirs, format.Placements, format.Index, format.Records); err != nil {
+		return false, err
+	}
+	m.blocks = newBlockMarks(v.dataPacks(), c.words)
+	c.words = m.blocks.words
+	if err := c.mark(ctx, m, v.Roots); err != nil {
+		return false, err
+	}
+	plan, err := c.choose(ctx, v, m)
+	if err != nil {
+		return false, err
+	}
+	if len(plan.condemn) > 0 {
+		if c.announced, err = c.req.Ledger.Condemn(ctx, c.req.Session, plan.condemn); err != nil {
+			return false, fmt.Errorf("condemn packs: %w", err)
+		}
+		c.res.Condemned += len(plan.condemn)
+	}
+	if len(plan.condemn)+len(plan.work) == 0 && !v.condemned() && !v.abandoned() {
+		return false, nil
+	}
+	before := c.res.Rewritten + c.res.Removed
+	if err := c.replace(ctx, plan, m, v.Sessions); err != nil {
+		return false, err
+	}
+	return plan.more && c.res.Rewritten+c.res.Removed > before, nil
+}
+
+// begin makes sure that the catalog is the newest, and that something may be
+// removed by it.
+func (c *collection) begin(ctx context.Context, v *inventory) error {
+	if err := c.w.read.guard(ctx, v.Announced, v.Incarnation); err != nil {
+		return err
+	}
+	if c.res.Held = v.Hold; v.Hold {
+		return nil
+	}
+	return c.checkRecords(ctx, v)
+}
+
+// mark walks maps, and notes what came of it.
+func (c *collection) mark(ctx context.Context, m *marker, roots []Root) error {
+	before := m.pages.Load()
+	err := m.walk(ctx, roots)
+	c.res.PagesRead += m.pages.Load() - before
+	c.res.Backups = len(roots)
+	if m.damage != nil && c.damage == nil {
+		c.damage = m.damage
+		c.v.cfg.Log.WarnContext(ctx, "a page of a map can't be read: no block is removed", "error", m.damage)
+	}
+	if err != nil {
+		return fmt.Errorf("walk maps: %w", err)
+	}
+	return nil
+}
+
+// finish merges index segments, and removes what has become useless by what
+// was replaced.
+func (c *collection) finish(ctx context.Context) error {
+	v, err := c.survey(ctx, true, nil)
+	if err != nil {
+		return err
+	}
+	if err := c.mergeSegments(ctx, v); err != nil {
+		return err
+	}
+	return c.sweep(ctx, v, format.Placements)
+}
+
+func (c *collection) progress() {
+	if c.req.Progress != nil {
+		c.req.Progress(Progress{Done: c.done, Size: c.size, Stored: c.w.stored.Load()})
+	}
 }

@@ -131,9 +131,10 @@ func (f *Fence) Placements() []vault.Placement {
 func (f *Fence) CondemnAll() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.epoch++
 	for _, row := range f.rows {
-		if row.State == vault.Writable {
-			row.State = vault.Condemned
+		if row.State == vault.Writable && row.Kind == vault.DataPack {
+			row.State, row.Epoch = vault.Condemned, f.epoch
 		}
 	}
 }

@@ -166,6 +166,15 @@ func (f *Fence) Switch(_ context.Context, s vault.SessionRef, w vault.Switch) (i
 		}
 	}
 	for _, p := range w.New {
+		old := rows[vault.PackGen{Pack: p.Pack, Generation: p.Generation}]
+		if old != nil && (old.Session != s.Session || old.Object != p.Object || old.Offset != p.Offset) {
+			return 0, fmt.Errorf("switch pack %s: generation %d lies elsewhere", p.Pack, p.Generation)
+		}
+		for g := range rows {
+			if g.Pack == p.Pack && g.Generation > p.Generation {
+				return 0, fmt.Errorf("switch pack %s: generation %d is there already", p.Pack, g.Generation)
+			}
+		}
 		rows[vault.PackGen{Pack: p.Pack, Generation: p.Generation}] = &vault.PackRow{Placement: p, State: vault.Writable, Session: s.Session}
 	}
 	for g, row := range rows {
@@ -176,6 +185,11 @@ func (f *Fence) Switch(_ context.Context, s vault.SessionRef, w vault.Switch) (i
 	segments, err := f.merge(w)
 	if err != nil {
 		return 0, err
+	}
+	for _, g := range segments {
+		if slices.Contains(w.Dead, g.Object) {
+			return 0, fmt.Errorf("switch: segment %s is called dead", g.Object)
+		}
 	}
 	f.epoch++
 	f.announced = f.epoch
@@ -193,7 +207,10 @@ func (f *Fence) replaceable(g vault.PackGen, row *vault.PackRow, fresh []vault.P
 	i := slices.IndexFunc(fresh, func(p vault.Placement) bool { return p.Pack == g.Pack })
 	switch {
 	case row.State == vault.Uncommitted:
-		return fmt.Errorf("switch pack %s: it is not committed", g.Pack)
+		if e := f.sessions[row.Session]; e == nil || !e.ended {
+			return fmt.Errorf("switch pack %s: it is not committed", g.Pack)
+		}
+		return nil
 	case row.Kind == vault.PagePack || i >= 0 && fresh[i].Live >= row.Live:
 		return nil
 	case row.State != vault.Condemned:
