@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -13,6 +14,8 @@ import (
 	"strings"
 	"testing"
 
+	"filippo.io/age"
+	"filippo.io/age/armor"
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
@@ -33,6 +36,7 @@ func TestScripts(t *testing.T) {
 			"size":     size,
 			"damage":   damage,
 			"settings": settings,
+			"cheaply":  cheaply,
 		},
 	})
 }
@@ -97,6 +101,21 @@ func mode(ts *testscript.TestScript, _ bool, args []string) {
 func settings(ts *testscript.TestScript, _ bool, args []string) {
 	text := fmt.Sprintf("data: %s\nrecovery_recipients:\n  - %s\n", args[1], args[2])
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(text), 0o600))
+}
+
+// cheaply PATH PASSPHRASE puts the text of a key file under a passphrase that
+// takes hardly any work to try.
+func cheaply(ts *testscript.TestScript, _ bool, args []string) {
+	r, err := age.NewScryptRecipient(args[1])
+	ts.Check(err)
+	r.SetWorkFactor(1)
+	var out bytes.Buffer
+	armored := armor.NewWriter(&out)
+	sealed, err := age.Encrypt(armored, r)
+	ts.Check(err)
+	_, err = sealed.Write([]byte(ts.ReadFile(args[0])))
+	ts.Check(errors.Join(err, sealed.Close(), armored.Close()))
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), out.Bytes(), 0o600))
 }
 
 // size PATH BYTES checks a file's size.
