@@ -265,7 +265,15 @@ func TestBlockDevice(t *testing.T) {
 		t.Errorf("size %d, want %d", s.Size(), size)
 	}
 	got, _ := readByData(t, s)
-	if !bytes.Equal(got, read(t, device)) {
+	want := read(t, device)
+	if !bytes.Equal(got, want) {
 		t.Error("source and device differ")
+	}
+	// Aligned or not, in memory or on the device.
+	for _, at := range []struct{ mem, off, n int }{{0, 0, 64 << 10}, {0, 4096, 4097}, {1, 4096, 8192}, {0, 512, 8192}, {0, 1 << 20, 512 * 3}} {
+		p := make([]byte, 1<<20)[at.mem : at.mem+at.n]
+		if n, err := s.ReadAt(p, int64(at.off)); n != at.n || err != nil || !bytes.Equal(p, want[at.off:at.off+at.n]) {
+			t.Errorf("%+v: %d bytes, error %v", at, n, err)
+		}
 	}
 }

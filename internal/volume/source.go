@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -13,13 +14,20 @@ import (
 // read. Its size is the one at opening. All methods but Close may be called
 // concurrently.
 type FileSource struct {
-	f    *os.File
-	path string
-	size int64
+	f      *os.File
+	direct *os.File // the same past the page cache; nil for none
+	path   string
+	size   int64
 }
 
+// directGrain is what reads past the page cache are aligned to: place, length
+// and memory.
+const directGrain = 4096
+
 // OpenFileSource opens a raw file or block device for reading. A path that is
-// neither fails with ErrInvalid, a missing one with ErrNotFound.
+// neither fails with ErrInvalid, a missing one with ErrNotFound. Of a device,
+// what lies aligned is read past the page cache, where it would push out what
+// others need and be read once; files may well be in it.
 func OpenFileSource(path string) (*FileSource, error) {
 	f, size, err := openRaw(path, os.O_RDONLY)
 	if err != nil {
@@ -27,7 +35,26 @@ func OpenFileSource(path string) (*FileSource, error) {
 	}
 	// Advice only: a refusal costs read-ahead, nothing else.
 	_ = withFD(f, func(fd int) error { return unix.Fadvise(fd, 0, 0, unix.FADV_SEQUENTIAL) })
-	return &FileSource{f: f, path: path, size: size}, nil
+	return &FileSource{f: f, direct: openDirect(f), path: path, size: size}, nil
+}
+
+// openDirect opens a block device once more, for reading past the page cache;
+// nil where that isn't a device, or can't be.
+func openDirect(f *os.File) *os.File {
+	info, err := f.Stat()
+	if err != nil || info.Mode().IsRegular() {
+		return nil
+	}
+	var direct *os.File
+	// By the descriptor, since the path may lead elsewhere by now.
+	err = withFD(f, func(fd int) error {
+		direct, err = os.OpenFile(fmt.Sprintf("/proc/self/fd/%d", fd), os.O_RDONLY|unix.O_DIRECT, 0)
+		return err
+	})
+	if err != nil {
+		return nil
+	}
+	return direct
 }
 
 // Size returns the size in bytes.
@@ -43,7 +70,9 @@ func (s *FileSource) ReadAt(p []byte, off int64) (int, error) {
 		return 0, io.EOF
 	}
 	want := p[:min(int64(len(p)), s.size-off)]
-	n, err := s.f.ReadAt(want, off)
+	n := s.readDirect(want, off)
+	k, err := s.f.ReadAt(want[n:], off+int64(n))
+	n += k
 	switch {
 	case n == len(want) && n < len(p):
 		return n, io.EOF
@@ -53,6 +82,20 @@ func (s *FileSource) ReadAt(p []byte, off int64) (int, error) {
 		err = io.ErrUnexpectedEOF
 	}
 	return n, s.fail(off+int64(n), err)
+}
+
+// readDirect reads what can be read past the page cache of the beginning of p,
+// and returns how much that was. Its errors are told by who reads on from there.
+func (s *FileSource) readDirect(p []byte, off int64) int {
+	n := len(p) / directGrain * directGrain
+	if s.direct == nil || n == 0 || off%directGrain != 0 || uintptr(unsafe.Pointer(&p[0]))%directGrain != 0 {
+		return 0
+	}
+	n, err := s.direct.ReadAt(p[:n], off)
+	if err != nil {
+		return 0
+	}
+	return n
 }
 
 // NextData returns the first range at or after off that may hold data; all
@@ -69,7 +112,13 @@ func (s *FileSource) NextData(off int64) (start, end int64, err error) {
 }
 
 // Close closes the file.
-func (s *FileSource) Close() error { return s.f.Close() }
+func (s *FileSource) Close() error {
+	var err error
+	if s.direct != nil {
+		err = s.direct.Close()
+	}
+	return errors.Join(err, s.f.Close())
+}
 
 func (s *FileSource) fail(off int64, err error) error {
 	return &SourceError{Path: s.path, Offset: off, Err: cause(err)}
