@@ -82,16 +82,6 @@ type Database struct {
 	PasswordFile string `yaml:"password_file"`
 }
 
-// Store says where backup data goes.
-type Store struct {
-	Local LocalStore `yaml:"local"`
-}
-
-// LocalStore is a store in a folder.
-type LocalStore struct {
-	Path string `yaml:"path"`
-}
-
 // Volumes describes the local volumes.
 type Volumes struct {
 	Path             string       `yaml:"path"`
@@ -197,6 +187,7 @@ func Default() Config {
 		Data:   "./holdfast-data",
 		Listen: "127.0.0.1:8790",
 		Admin:  Admin{Listen: "127.0.0.1:8791"},
+		Store:  Store{S3: DefaultS3()},
 		Volumes: Volumes{
 			AvailabilityZone: "nova",
 			Types:            []VolumeType{{Name: "holdfast-local", Description: "Sparse files on this host"}},

@@ -99,9 +99,13 @@ func TestExampleIsAcceptedWithEverythingOn(t *testing.T) {
 	write(t, dir, "database.url", "postgres://holdfast@db.example.org/holdfast\n", 0o600)
 	write(t, dir, "database.password", "p@ss/word\n", 0o600)
 	write(t, dir, "master.passphrase", "a b\n", 0o600)
+	write(t, dir, "s3.access", "AKIA-known\n", 0o600)
+	write(t, dir, "s3.secret", "battery staple\n", 0o600)
+	writeKeyPair(t, dir, "s3-ca")
 
 	text := strings.ReplaceAll(uncomment(readExample(t)), "/etc/holdfast/", dir+"/")
 	text = regexp.MustCompile(`(?m)^  url: .*\n`).ReplaceAllString(text, "") // url_file says it
+	text = regexp.MustCompile(`(?m)^    path: .*\n`).ReplaceAllString(text, "") // the bucket stands in its place
 	c, err := config.Load(write(t, dir, "holdfast.yaml", text, 0o640), config.Overrides{})
 	if err != nil {
 		t.Fatal(err)
@@ -111,6 +115,12 @@ func TestExampleIsAcceptedWithEverythingOn(t *testing.T) {
 	}
 	if got := c.MasterKeyPassphrase.Reveal(); got != "a b" {
 		t.Errorf("passphrase of the master key = %q", got)
+	}
+	if got := c.Store.S3.AccessKey.Reveal() + c.Store.S3.SecretKey.Reveal(); got != "AKIA-knownbattery staple" {
+		t.Errorf("keys of the bucket = %q", got)
+	}
+	if got := c.Store.String(); got != "s3://backups/cloud1/holdfast" {
+		t.Errorf("store = %s", got)
 	}
 	if got := c.Identity.Users[0].Password.Reveal(); got != "correct horse" {
 		t.Errorf("alice's password = %q", got)

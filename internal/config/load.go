@@ -75,6 +75,9 @@ func (c *Config) complete(mode fs.FileMode) error {
 	if err := c.readDatabaseSecrets(); err != nil {
 		return err
 	}
+	if err := c.Store.readSecrets(); err != nil {
+		return err
+	}
 	if err := c.readKeyPassphrase(); err != nil {
 		return err
 	}
@@ -124,7 +127,9 @@ func (c Config) Resolve() Config {
 		}
 	}
 	orDefault(&c.MasterKeyFile, filepath.Join(c.Data, "master.key"))
-	orDefault(&c.Store.Local.Path, filepath.Join(c.Data, "store"))
+	if !c.Store.S3.Enabled() {
+		orDefault(&c.Store.Local.Path, filepath.Join(c.Data, "store"))
+	}
 	orDefault(&c.Volumes.Path, filepath.Join(c.Data, "volumes"))
 	orDefault(&c.PublicURL, derivedURL(c.Listen, c.TLS.Enabled()))
 	c.PublicURL = strings.TrimRight(c.PublicURL, "/")

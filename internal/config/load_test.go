@@ -72,7 +72,7 @@ func load(t *testing.T, text string) (config.Config, error) {
 func TestLoadRefuses(t *testing.T) {
 	for _, tt := range []struct{ name, text, want string }{
 		{"unknown key", "listn: x", `listn: unknown key (line 1)`},
-		{"unknown nested key", "store:\n  s3: {}", `store.s3: unknown key (line 2)`},
+		{"unknown nested key", "store:\n  s4: {}", `store.s4: unknown key (line 2)`},
 		{"unknown key in a list", "listeners:\n- fase: x", `listeners[0].fase: unknown key (line 2)`},
 		{"unknown key with a line break", `"a\nb": 1`, `"a\nb": unknown key (line 1)`},
 		{"key twice", "listen: 127.0.0.1:1\nlisten: 127.0.0.1:2", `listen: given twice (line 2)`},
@@ -133,6 +133,22 @@ func TestLoadRefuses(t *testing.T) {
 		{"database URL file missing", "database: {url_file: gone}", `database.url_file: open gone: no such file or directory`},
 		{"password for SQLite", "database: {password_file: secret}", `database.password_file: there is no database URL that it belongs to`},
 		{"two database passwords", "database: {url: 'postgres://u:hunter2@h/d', password_file: secret}", `database.password_file: the database URL holds a password too: keep one of them`},
+
+		{"bucket and folder", "store: {local: {path: a}, s3: {bucket: abc}}", `store: has both local and s3: keep one of them`},
+		{"no bucket", "store: {s3: {endpoint: 'http://h'}}", `store.s3.bucket: must be given where other keys of store.s3 are`},
+		{"bucket's name", "store: {s3: {bucket: a/b}}", `store.s3.bucket: "a/b" is not a bucket's name`},
+		{"endpoint without scheme", "store: {s3: {bucket: abc, endpoint: 's3.example.org'}}", `store.s3.endpoint: "s3.example.org" is not an http or https URL of a host alone`},
+		{"endpoint with a path", "store: {s3: {bucket: abc, endpoint: 'http://h/abc'}}", `store.s3.endpoint: "http://h/abc" is not an http or https URL of a host alone`},
+		{"endpoint with a password", "store: {s3: {bucket: abc, endpoint: 'http://u:hunter2@h'}}", `store.s3.endpoint: must not hold a user or password`},
+		{"prefix with a slash behind", "store: {s3: {bucket: abc, prefix: a/}}", `store.s3.prefix: "a/" is not made of [a-zA-Z0-9._-], with single slashes between`},
+		{"prefix that climbs", "store: {s3: {bucket: abc, prefix: a/../b}}", `store.s3.prefix: "a/../b" is not made of [a-zA-Z0-9._-], with single slashes between`},
+		{"region", "store: {s3: {bucket: abc, region: 'a b'}}", `store.s3.region: "a b" is not a region's name`},
+		{"no requests", "store: {s3: {bucket: abc, requests: 0}}", `store.s3.requests: 0 is not between 1 and 1024`},
+		{"bandwidth below none", "store: {local: {upload_mib_per_s: -1}}", `store.local.upload_mib_per_s: -1 is not between 0 and 1048576`},
+		{"keys of the bucket missing", "store: {s3: {bucket: abc}}", `store.s3.access_key_file: must be given, or HOLDFAST_S3_ACCESS_KEY be set`},
+		{"one key of the bucket", "store: {s3: {bucket: abc, access_key_file: secret}}", `store.s3.access_key_file: needs secret_key_file too, and the other way round`},
+		{"key of the bucket open", "store: {s3: {bucket: abc, access_key_file: secret, secret_key_file: open}}", `store.s3.secret_key_file: open can be read by others (mode 0640): make it 0600`},
+		{"no certificates", "store: {s3: {bucket: abc, access_key_file: secret, secret_key_file: secret, ca_file: empty}}", `store.s3.ca_file: empty holds no certificate in PEM form`},
 
 		{"user without password", "identity: {users: [{name: a}]}", `identity.users[0]: needs password_hash or password_file`},
 		{"user with two passwords", "identity: {users: [{name: a, password_hash: h, password_file: f}]}", `identity.users[0]: has both password_hash and password_file: keep one of them`},
@@ -304,6 +320,7 @@ func TestFileWithASecretMustBePrivate(t *testing.T) {
 func TestSecretIsNeverPrinted(t *testing.T) {
 	c := config.Default()
 	c.Database.URL = "postgres://u:hunter2@h/d"
+	c.Store.S3.AccessKey, c.Store.S3.SecretKey = "hunter2", "hunter2"
 	c.Identity.Users = []config.User{{Name: "a", Password: "hunter2", PasswordHash: "hunter2"}}
 	asJSON, err := json.Marshal(c)
 	if err != nil {

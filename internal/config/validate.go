@@ -27,6 +27,7 @@ func (c Config) Validate() error {
 		c.checkAdmin(),
 		c.checkProxies(),
 		c.Database.check(),
+		c.Store.check(),
 		c.checkRecovery(),
 		c.Volumes.check(),
 		c.Identity.check(),
