@@ -165,7 +165,11 @@ func (c *core) oldOpener(with *KeyFile) (keyring.Opener, error) {
 // it is sure that the old key is the right one.
 func (c *core) makeNext(ctx context.Context, old keyring.Opener, next string) error {
 	if err := c.opensAll(ctx, old); err != nil {
-		return startErrorf("the %s does not open all vaults, and nothing was changed: %w", old, err)
+		err = fmt.Errorf("the %s does not open all vaults, and nothing was changed: %w", old, err)
+		if errors.Is(err, keyring.ErrWrongKey) {
+			return &StartError{err}
+		}
+		return err
 	}
 	passphrase := c.cfg.MasterKeyPassphrase.Reveal()
 	if there(c.cfg.MasterKeyFile) && !KeyProtected(c.cfg.MasterKeyFile) {
