@@ -474,10 +474,12 @@ func TestVaultStats(t *testing.T) {
 			}
 			open, err4 := tx.OpenSessions(ctx, vaultID)
 			v, err5 := tx.Vault(ctx, vaultID)
+			care, err6 := tx.CareTotals(ctx)
+			diff(t, "totals", catalog.CareTotals{Condemned: 1}, care)
 			if open != 1 || !v.Hold || !v.CollectedAt.Equal(start) || !v.VerifiedAt.IsZero() {
 				t.Errorf("%d sessions are open, vault %+v", open, v)
 			}
-			return errors.Join(err1, err2, err3, err4, err5)
+			return errors.Join(err1, err2, err3, err4, err5, err6)
 		})
 	})
 }

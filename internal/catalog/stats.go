@@ -3,6 +3,7 @@ package catalog
 import (
 	"context"
 	"fmt"
+	"time"
 )
 
 // PackCount is how many generations of packs are of a kind and in a state.
@@ -53,4 +54,23 @@ func (tx *Tx) OpenSessions(ctx context.Context, vault ID) (int64, error) {
 		return 0, fmt.Errorf("count the sessions of vault %x: %w", vault, err)
 	}
 	return n, nil
+}
+
+// CareTotals is what all vaults have in common.
+type CareTotals struct {
+	Condemned int64     // packs
+	Damaged   int64     // packs
+	Verified  time.Time // the earliest of their last verifications; zero: one never was
+}
+
+// CareTotals sums up the state of all vaults.
+func (tx *Tx) CareTotals(ctx context.Context) (CareTotals, error) {
+	var c CareTotals
+	err := tx.QueryRow(ctx, `SELECT (SELECT COUNT(*) FROM vaults v JOIN vault_packs p ON p.vault_id = v.id AND p.state = 'condemned'),
+		(SELECT COUNT(*) FROM vault_damage), (SELECT COALESCE(MIN(verified_at), 0) FROM vaults WHERE ready = 1)`).
+		Scan(&c.Condemned, &c.Damaged, Cell{&c.Verified})
+	if err != nil {
+		return c, fmt.Errorf("sum up the vaults: %w", err)
+	}
+	return c, nil
 }

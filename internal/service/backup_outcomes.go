@@ -152,9 +152,20 @@ func (s *Service) BackupReleased(ctx context.Context, tx *catalog.Tx, id string)
 	})
 }
 
-// BackupDeleted forgets a backup whose record is gone.
-func (s *Service) BackupDeleted(ctx context.Context, tx *catalog.Tx, id string) error {
-	return tx.PurgeBackup(ctx, id)
+// BackupDeleted forgets a backup whose record is gone, and has what it alone
+// needed collected.
+func (s *Service) BackupDeleted(ctx context.Context, tx *catalog.Tx, project, id string) error {
+	rec, err := tx.BackupRecord(ctx, id)
+	if backup.KindOf(err) == backup.NotFound {
+		return nil
+	}
+	if err == nil {
+		err = tx.PurgeBackup(ctx, id)
+	}
+	if err != nil || rec.Object == "" { // it was never whole: the end of its session has seen to that
+		return err
+	}
+	return s.CollectSoon(ctx, tx, project, rec.Vault)
 }
 
 // BackupNotDeleted shows a backup again whose record could not be removed.

@@ -47,9 +47,12 @@ const (
 	ruleServices    Rule = "volume_extension:services:index"
 	ruleServicesSet Rule = "volume_extension:services:update"
 	ruleZones       Rule = "volume:availability_zone_list"
-	roleMember           = "member"
-	roleReader           = "reader"
-	roleAdmin            = "admin"
+
+	ruleVaultOperate Rule = "holdfast:vault:operate"
+
+	roleMember = "member"
+	roleReader = "reader"
+	roleAdmin  = "admin"
 )
 
 // needs is the least role that each rule asks for: readers read, members
@@ -71,6 +74,7 @@ var needs = map[Rule]string{
 	ruleTypeGet: roleReader, ruleLimits: roleReader, ruleQuotaShow: roleReader,
 	ruleQuotaUpdate: roleAdmin, ruleQuotaDelete: roleAdmin,
 	ruleServices: roleAdmin, ruleServicesSet: roleAdmin, ruleZones: roleReader,
+	ruleVaultOperate: roleAdmin,
 }
 
 // authorise fails with PolicyDenied where the caller's roles do not satisfy

@@ -157,6 +157,30 @@ var calls = map[string]call{
 		_, err := s.RestoreToPath(ctx, c, x.backup, "/dev/null")
 		return err
 	}, "backup"},
+	"StartCollect": {"admin", func(ctx context.Context, s *service.Service, c backup.Caller, _ things) error {
+		_, err := s.StartCollect(ctx, c)
+		return err
+	}, ""},
+	"StartMaintain": {"admin", func(ctx context.Context, s *service.Service, c backup.Caller, _ things) error {
+		_, err := s.StartMaintain(ctx, c)
+		return err
+	}, ""},
+	"StartHeal": {"admin", func(ctx context.Context, s *service.Service, c backup.Caller, _ things) error {
+		_, err := s.StartHeal(ctx, c)
+		return err
+	}, ""},
+	"VaultStats": {"admin", func(ctx context.Context, s *service.Service, c backup.Caller, _ things) error {
+		_, err := s.VaultStats(ctx, c)
+		return err
+	}, ""},
+	"Damage": {"admin", func(ctx context.Context, s *service.Service, c backup.Caller, _ things) error {
+		_, err := s.Damage(ctx, c)
+		return err
+	}, ""},
+	"StartVerify": {"admin", func(ctx context.Context, s *service.Service, c backup.Caller, x things) error {
+		_, err := s.StartVerify(ctx, c, service.VerifyOptions{Backups: []string{x.backup}})
+		return err
+	}, "backup"},
 	"Types": {"reader", func(ctx context.Context, s *service.Service, c backup.Caller, _ things) error {
 		_, err := s.Types(ctx, c)
 		return err

@@ -14,6 +14,10 @@ const (
 	JobBackupRestore  = "backup.restore"  // subject: backup
 	JobPathBackup     = "path.backup"     // subject: backup; the source is a path of this host
 	JobPathRestore    = "path.restore"    // subject: backup; the target is a path of this host
+	JobVaultCollect   = "vault.collect"   // subject: vault; frees what no backup needs
+	JobVaultMaintain  = "vault.maintain"  // subject: vault; collects, merges, and has a sample verified
+	JobVaultVerify    = "vault.verify"    // subject: vault
+	JobVaultHeal      = "vault.heal"      // subject: vault; of packs that are marked as damaged
 )
 
 // VolumeWork is the payload of a volume's jobs.
@@ -53,9 +57,21 @@ type RestoreWork struct {
 	Path     string `json:"path,omitempty"` // of a path job
 }
 
+// VaultWork is the payload of a vault's jobs.
+type VaultWork struct {
+	VaultID  string   `json:"vault_id"`            // 32 hexadecimal digits
+	ReadData bool     `json:"read_data,omitempty"` // verify: read all data
+	Sample   float64  `json:"sample,omitempty"`    // verify, maintain: without that, the share of the data to read, 0 to 1
+	Backups  []string `json:"backups,omitempty"`   // verify: these alone
+	Alone    bool     `json:"alone,omitempty"`     // nothing is asked for that follows from it: the caller does
+}
+
 // Lanes keep jobs that touch the same files in the order they were asked
 // for, one at a time.
 func volumeLane(id string) string { return "volume:" + id }
 func vaultLane(id string) string  { return "backups of:" + id }
 func deleteLane(id string) string { return "backup:" + id }
 func pathLane(path string) string { return "path:" + path }
+
+func collectLane(vault string) string { return "vault:" + vault }
+func verifyLane(vault string) string  { return "verify:" + vault }

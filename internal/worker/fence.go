@@ -31,24 +31,25 @@ func sessionOf(jobID string) (vault.ID, error) {
 	return vault.ID(id), nil
 }
 
-// Begin opens or takes over the session.
+// Begin opens or takes over the session. What it may refer to is read after
+// that has been committed, so that the vault's row isn't locked meanwhile:
+// what is condemned later waits for the session, and what was condemned
+// before is not there.
 func (f *fence) Begin(ctx context.Context, s vault.SessionRef) (vault.Begun, error) {
-	var b vault.Begun
-	err := f.db.Update(ctx, func(tx *catalog.Tx) error {
-		b = vault.Begun{}
-		sess, err := f.begin(ctx, tx, s)
-		if err != nil {
-			return err
-		}
-		if err := f.describe(ctx, tx, s, sess, &b); err != nil {
-			return err
-		}
-		return tx.Writable(ctx, s.Vault, func(pack catalog.ID, generation uint32) error {
-			b.Writable = append(b.Writable, vault.PackGen{Pack: pack, Generation: generation})
-			return nil
-		})
+	var sess catalog.Session
+	err := f.db.Update(ctx, func(tx *catalog.Tx) (err error) {
+		sess, err = f.begin(ctx, tx, s)
+		return err
 	})
-	return b, fenced(err)
+	if err != nil {
+		return vault.Begun{}, fenced(err)
+	}
+	var b vault.Begun
+	err = f.db.View(ctx, func(tx *catalog.Tx) error {
+		b = vault.Begun{}
+		return f.describe(ctx, tx, s, sess, &b)
+	})
+	return b, err
 }
 
 // begin takes the session, with the newest
@@ -89,7 +90,7 @@ func (f *fence) describe(ctx context.Context, tx *catalog.Tx, s vault.SessionRef
 	if err != nil {
 		return err
 	}
-	b.Epoch, b.Incarnation = sess.Epoch, row.Incarnation
+	b.Epoch, b.Announced, b.Incarnation = sess.Epoch, row.Announced, row.Incarnation
 	if sess.ParentBackup != "" {
 		rec, err := tx.BackupRecord(ctx, sess.ParentBackup)
 		if err != nil {
@@ -114,7 +115,26 @@ func (f *fence) describe(ctx context.Context, tx *catalog.Tx, s vault.SessionRef
 	if c := sess.Checkpoint; c != nil {
 		b.Resume = &vault.Checkpoint{SourceState: c.SourceState, Offset: c.Offset, State: c.State}
 	}
-	return nil
+	return nameable(ctx, tx, s.Vault, b)
+}
+
+// nameable reads which packs new references may name.
+func nameable(ctx context.Context, tx *catalog.Tx, id vault.ID, b *vault.Begun) error {
+	damage, err := tx.Damage(ctx, id)
+	if err != nil {
+		return err
+	}
+	damaged := make(map[catalog.ID]bool, len(damage))
+	for _, d := range damage {
+		damaged[d.Pack] = true
+		b.Damaged = append(b.Damaged, d.Pack)
+	}
+	return tx.Writable(ctx, id, func(pack catalog.ID, generation uint32) error {
+		if !damaged[pack] {
+			b.Writable = append(b.Writable, vault.PackGen{Pack: pack, Generation: generation})
+		}
+		return nil
+	})
 }
 
 // Checkpoint records how far the session got.

@@ -71,13 +71,15 @@ type options struct {
 }
 
 // counted is a worker.Metrics.
-type counted struct{ read, fresh, stored atomic.Int64 }
+type counted struct{ read, fresh, stored, freed atomic.Int64 }
 
 func (c *counted) Bytes(read, fresh, stored int64) {
 	c.read.Add(read)
 	c.fresh.Add(fresh)
 	c.stored.Add(stored)
 }
+
+func (c *counted) Freed(n int64) { c.freed.Add(n) }
 
 func newWorld(t testing.TB, o options) *world {
 	t.Helper()

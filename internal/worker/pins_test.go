@@ -124,16 +124,18 @@ func TestForceDeleteWhileRestored(t *testing.T) {
 				if run { // the one that was run by backUp has ended
 					must(t, err)
 				}
-				w.during(fault.Get, "", func() {
+				remove := func() {
 					w.delete(over, true)
 					for w.runOne(service.JobBackupDelete) {
 					}
-					w.cancelNow()
-				})
-				if !run {
-					w.delete(over, true)
-					for w.runOne(service.JobBackupDelete) {
-					}
+				}
+				if run {
+					w.during(fault.Get, "", func() {
+						remove()
+						w.cancelNow()
+					})
+				} else {
+					remove()
 				}
 				w.runAll()
 				w.wantNoBackup(over)

@@ -85,9 +85,13 @@ func (w *Worker) fill(ctx context.Context, r *jobs.Run, backupID string, target 
 	return v.Restore(ctx, vault.RestoreRequest{
 		Record: vault.RecordRef{Object: rec.Object, Hash: rec.Hash}, Target: target, From: before.Reached,
 		Reached: func(offset int64) error {
-			now.Done, now.Reached = offset, offset
+			now.Done, now.Reached = max(now.Done, offset), offset
 			w.tell(r, now)
 			return ctx.Err()
+		},
+		Progress: func(p vault.Progress) {
+			now.Done = p.Done
+			w.tell(r, now)
 		},
 	})
 }
@@ -132,11 +136,26 @@ func (w *Worker) restoreFailed(ctx context.Context, tx *catalog.Tx, job jobs.Job
 	if err := w.Service.RestoreFailed(ctx, tx, p); err != nil {
 		return err
 	}
-	return w.unpin(ctx, tx, job.ID, p.BackupID)
+	return w.restorePathFailed(ctx, tx, job, p, cause)
 }
 
-func (w *Worker) restorePathFailed(ctx context.Context, tx *catalog.Tx, job jobs.Job, p service.RestoreWork, _ error) error {
-	return w.unpin(ctx, tx, job.ID, p.BackupID)
+// restorePathFailed ends the pin. What the restore found damaged is marked, and
+// all that the backup needs is verified.
+func (w *Worker) restorePathFailed(ctx context.Context, tx *catalog.Tx, job jobs.Job, p service.RestoreWork, cause error) error {
+	rec, err := tx.BackupRecord(ctx, p.BackupID)
+	if backup.KindOf(err) == backup.NotFound {
+		return tx.Unpin(ctx, job.ID)
+	}
+	if err != nil {
+		return err
+	}
+	if err := w.unpin(ctx, tx, job.ID, p.BackupID); err != nil {
+		return err
+	}
+	return w.damaged(ctx, tx, rec.Vault, cause, func(marks []catalog.Damage) error {
+		return w.Service.DamageFound(ctx, tx, job.ProjectID, rec.Vault, marks,
+			service.VaultWork{ReadData: true, Backups: []string{p.BackupID}})
+	})
 }
 
 // deleteBackup removes a backup's record, after which nothing of it can be
@@ -174,7 +193,7 @@ func (w *Worker) deleteBackup(ctx context.Context, r *jobs.Run, p service.Backup
 			return err
 		}
 	}
-	return w.finish(ctx, r, func(tx *catalog.Tx) error { return w.Service.BackupDeleted(ctx, tx, p.BackupID) })
+	return w.finish(ctx, r, func(tx *catalog.Tx) error { return w.Service.BackupDeleted(ctx, tx, r.Job.ProjectID, p.BackupID) })
 }
 
 func (w *Worker) backupNotDeleted(ctx context.Context, tx *catalog.Tx, _ jobs.Job, p service.BackupWork, cause error) error {

@@ -112,13 +112,30 @@ func (w *Worker) committer(
 		b.Stats = backup.Stats{Read: c.Result.Read, New: c.Result.New, Stored: c.Result.Stored}
 		b.ObjectCount = c.Result.Objects
 		err := w.Service.BackupStored(ctx, tx, job, p, b, catalog.Record{
-			Vault: id, Object: c.Record.Object, Hash: c.Record.Hash, SourceState: state,
+			Vault: id, Object: c.Record.Object, Hash: c.Record.Hash, Map: c.Map, SourceState: state,
 		})
 		if err != nil {
 			return err
 		}
-		return w.releaseParent(ctx, tx, b.ID)
+		if err := w.releaseParent(ctx, tx, b.ID); err != nil {
+			return err
+		}
+		return w.afterCommit(ctx, tx, job)
 	}
+}
+
+// afterCommit starts what a session's commit makes possible: the end of a
+// collection that waited for it.
+func (w *Worker) afterCommit(ctx context.Context, tx *catalog.Tx, job jobs.Job) error {
+	session, err := sessionOf(job.ID)
+	if err != nil {
+		return err
+	}
+	ended, known, err := tx.Session(ctx, session)
+	if err != nil || !known {
+		return err
+	}
+	return w.Service.SessionEnded(ctx, tx, ended, true)
 }
 
 // releaseParent starts what waited for a session's pin of its parent to end.
@@ -213,11 +230,23 @@ func (w *Worker) storeFailed(ctx context.Context, tx *catalog.Tx, job jobs.Job, 
 	if err != nil {
 		return err
 	}
+	ended, known, err := tx.EndingSession(ctx, session)
+	if err != nil {
+		return err
+	}
 	if err := tx.AbandonSession(ctx, session); err != nil {
 		return err
 	}
 	if err := w.releaseParent(ctx, tx, p.BackupID); err != nil {
 		return err
 	}
-	return w.Service.BackupFailed(ctx, tx, job, p, reason(cause))
+	if err := w.Service.BackupFailed(ctx, tx, job, p, reason(cause)); err != nil || !known {
+		return err
+	}
+	if err := w.Service.SessionEnded(ctx, tx, ended, false); err != nil {
+		return err
+	}
+	return w.damaged(ctx, tx, ended.Vault, cause, func(marks []catalog.Damage) error {
+		return w.Service.DamageFound(ctx, tx, job.ProjectID, ended.Vault, marks, service.VaultWork{})
+	})
 }

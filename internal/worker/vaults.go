@@ -83,7 +83,14 @@ func (vs *Vaults) vaultKeys(ctx context.Context, id vault.ID) (*keyring.Vault, e
 // are never made anew.
 func (vs *Vaults) For(ctx context.Context, project string) (vault.ID, error) {
 	var row catalog.Vault
-	err := vs.cfg.DB.Update(ctx, func(tx *catalog.Tx) error {
+	err := vs.cfg.DB.View(ctx, func(tx *catalog.Tx) (err error) {
+		row, err = tx.VaultOf(ctx, project)
+		return err
+	})
+	if err == nil && row.Ready {
+		return row.ID, nil
+	}
+	err = vs.cfg.DB.Update(ctx, func(tx *catalog.Tx) error {
 		err := tx.LockProject(ctx, project) // one maker of a vault's row at a time
 		if err != nil {
 			return err

@@ -19,9 +19,10 @@ import (
 	"holdfast/internal/volume"
 )
 
-// Metrics counts what backups did, in bytes.
+// Metrics counts what backups and collections did, in bytes.
 type Metrics interface {
 	Bytes(read, fresh, stored int64)
+	Freed(n int64)
 }
 
 // Config is what a Worker stands on. Every field is needed.
@@ -73,12 +74,16 @@ func (w *Worker) Handlers() map[string]jobs.Handler {
 		service.JobBackupDelete:   handle(w.deleteBackup, w.backupNotDeleted),
 		service.JobBackupRestore:  handle(w.restore, w.restoreFailed),
 		service.JobPathRestore:    handle(w.restorePath, w.restorePathFailed),
+		service.JobVaultCollect:   handle(w.collectVault, w.careFailed),
+		service.JobVaultMaintain:  handle(w.maintainVault, w.careFailed),
+		service.JobVaultVerify:    handle(w.verifyVault, w.careFailed),
 	}
 }
 
 // Pools returns how many jobs of which kinds run side by side: the moving of
 // bytes, which takes the processor and the memory of a job's budget, apart
-// from the quick work, so that neither waits for the other.
+// from the quick work, so that neither waits for the other. Vaults are cared for
+// beside both, and what frees space waits for nothing that takes hours.
 func Pools(heavy int) []jobs.Pool {
 	return []jobs.Pool{
 		{N: heavy, Kinds: []string{
@@ -91,6 +96,8 @@ func Pools(heavy int) []jobs.Pool {
 			service.JobVolumeDelete, service.JobVolumeExtend, service.JobVolumeTidy, service.JobSnapshotDelete,
 			service.JobBackupDelete,
 		}},
+		{N: 1, Kinds: []string{service.JobVaultCollect}},
+		{N: 1, Kinds: []string{service.JobVaultMaintain, service.JobVaultVerify}},
 	}
 }
 
