@@ -196,6 +196,18 @@ type keyProbe struct {
 	known bool
 }
 
+// readMaster reads the master key file for use.
+func (c *core) readMaster() (*keyring.Master, error) {
+	text, plain, err := keyring.LoadText(c.cfg.MasterKeyFile, c.cfg.MasterKeyPassphrase.Reveal())
+	if err != nil {
+		return nil, tellWays(err)
+	}
+	c.probe.mu.Lock()
+	defer c.probe.mu.Unlock()
+	c.probe.sum, c.probe.known, c.probe.found = sha256.Sum256(text), true, nil
+	return keyring.ParseMaster(plain)
+}
+
 // checkKey reads the master key file again and compares it with the one in
 // use: a lost or replaced file is better noticed today than at a restore.
 func (c *core) checkKey(context.Context) error {
