@@ -3,29 +3,32 @@ package vault
 import "holdfast/internal/vault/compress"
 
 // pace says, pack by pack, whether groups are compressed more densely than the
-// processor likes: where packs have to wait for the store, it limits, and what
-// is made smaller goes faster.
+// processor likes, where it isn't what limits: packs have to wait for the store,
+// or most of what is read is there already.
 type pace struct {
 	waits int // how often packs waited lately
-	dense bool
+	slow  bool
 }
 
-// A few packs in a row have to wait, or not to, before the pace changes.
 const (
-	denseFrom = 3
-	maxWaits  = 4
+	// A few packs in a row have to wait, or not to, before the pace changes.
+	slowFrom = 3
+	maxWaits = 4
+
+	// underWay is what may be read and not yet be found to be new.
+	underWay = 32 << 20
 )
 
-// begin notes whether the pack that begins had to wait, and returns whether it
-// is to be dense.
-func (p *pace) begin(waited bool) bool {
+// begin notes whether the pack that begins had to wait for the store, and returns
+// whether it is to be dense, from what was read and was new so far, in bytes.
+func (p *pace) begin(waited bool, read, fresh int64) bool {
 	if waited {
 		p.waits = min(p.waits+1, maxWaits)
 	} else {
 		p.waits = max(p.waits-1, 0)
 	}
-	p.dense = p.waits >= denseFrom || p.dense && p.waits > 0
-	return p.dense
+	p.slow = p.waits >= slowFrom || p.slow && p.waits > 0
+	return p.slow || fresh+underWay < read/2
 }
 
 // method returns how groups are compressed. A first backup is limited by the

@@ -128,7 +128,7 @@ func (p *packer) begin(waited bool) (*slot, error) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	o.dense = p.pace.begin(waited)
+	o.dense = p.pace.begin(waited, p.s.bytesRead.Load(), p.s.bytesNew.Load())
 	p.open = append(p.open, o)
 	p.tell()
 	return o.slot(), nil

@@ -75,3 +75,22 @@ func TestRoomIsFoundInOpenPacks(t *testing.T) {
 		}
 	})
 }
+
+// What limits decides: not one slow upload, and not one quick one.
+func TestPaceFollowsWhatLimits(t *testing.T) {
+	var p pace
+	want := func(dense bool, waits ...bool) {
+		t.Helper()
+		for _, waited := range waits {
+			if got := p.begin(waited, 1<<30, 1<<30); got != dense {
+				t.Errorf("waited %v: dense %v, state %+v", waited, got, p)
+			}
+		}
+	}
+	want(false, false, true, true, false, true)
+	want(true, true, true, true, false, false, true, false, false)
+	want(false, false, false, true)
+	if !p.begin(false, 1<<30, 400<<20) || p.begin(false, 1<<30, 520<<20) || p.begin(false, 64<<20, 0) {
+		t.Error("what is read and not new doesn't count")
+	}
+}

@@ -57,8 +57,8 @@ func (m *ChangeMap) continues(parent *Record) bool {
 type Compression string
 
 // The settings. Auto takes S2 for a first backup, where the processor limits,
-// but zstd while packs have to wait for the store; and zstd for later backups,
-// where new data is a small part of what is read.
+// but zstd while packs have to wait for the store, or while the smaller part of
+// what is read is new; and zstd for later backups.
 const (
 	Auto     Compression = "auto"
 	Fast     Compression = "fast"
