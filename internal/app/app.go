@@ -60,6 +60,9 @@ func New(ctx context.Context, cfg config.Config, log *slog.Logger) (a *App, err 
 		a.core = &core{}
 		return a, err
 	}
+	if err := a.probeStore(ctx); err != nil {
+		return a, err
+	}
 	if a.users, err = a.openIdentity(ctx, a.url); err != nil {
 		return a, err
 	}

@@ -9,13 +9,13 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
 
 	"holdfast/internal/backup"
 	"holdfast/internal/blob"
-	"holdfast/internal/blob/local"
 	"holdfast/internal/catalog"
 	"holdfast/internal/clock"
 	"holdfast/internal/config"
@@ -88,7 +88,8 @@ func openCore(ctx context.Context, cfg config.Config, log *slog.Logger) (c *core
 
 // openStore opens the store and the master key. Either is made only where
 // neither the catalog nor the store has a vault yet: later, a missing one is
-// an error and never silently replaced by an empty one.
+// an error and never silently replaced by an empty one. A bucket that can't be
+// reached just now keeps nobody from starting: jobs wait for it.
 func (c *core) openStore(ctx context.Context) error {
 	var vaults []catalog.Vault
 	err := c.db.View(ctx, func(tx *catalog.Tx) (err error) {
@@ -98,21 +99,39 @@ func (c *core) openStore(ctx context.Context) error {
 	if err != nil {
 		return &StartError{err}
 	}
-	open := local.Open
-	if len(vaults) == 0 {
-		open = local.Create
+	open := findStore
+	if !c.stored(vaults) {
+		open = makeStore
 	}
-	if c.store, err = open(c.cfg.Store.Local.Path); err != nil {
-		return startErrorf("store: %w", err)
+	c.store, err = open(ctx, c.cfg.Store, c.log)
+	var away *awayError
+	switch reached := !errors.As(err, &away); {
+	case !reached:
+		c.log.WarnContext(ctx, "the store can't be reached now", "error", err)
+	case err != nil:
+		return err
 	}
-	c.master, err = loadMaster(c.cfg)
+	c.master, err = c.readMaster()
 	if errors.Is(err, fs.ErrNotExist) && len(vaults) == 0 {
 		err = c.makeKey(ctx, err)
 	}
 	if err != nil {
 		return &StartError{err}
 	}
+	if away != nil {
+		return nil
+	}
 	return c.keyFits(ctx, vaults)
+}
+
+// stored reports whether the store holds something, as far as the catalog
+// knows. A local one is made before the first vault is; a bucket is empty until
+// the first vault is ready.
+func (c *core) stored(vaults []catalog.Vault) bool {
+	if !c.cfg.Store.S3.Enabled() {
+		return len(vaults) > 0
+	}
+	return slices.ContainsFunc(vaults, func(v catalog.Vault) bool { return v.Ready })
 }
 
 // keyFits fails where the master key opens no vault and is the wrong one for
@@ -155,7 +174,7 @@ func (c *core) makeKey(ctx context.Context, missing error) error {
 		return fmt.Errorf("master_key_file: %w", err)
 	}
 	c.firstStart = err == nil
-	c.master, err = loadMaster(c.cfg)
+	c.master, err = c.readMaster()
 	return err
 }
 

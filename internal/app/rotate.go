@@ -12,7 +12,6 @@ import (
 	"syscall"
 	"time"
 
-	"holdfast/internal/blob/local"
 	"holdfast/internal/catalog"
 	"holdfast/internal/clock"
 	"holdfast/internal/config"
@@ -65,8 +64,8 @@ func openForRotation(ctx context.Context, cfg config.Config, log *slog.Logger) (
 	if c.recovery, err = recoveryOf(cfg); err != nil {
 		return c, err
 	}
-	if c.store, err = local.Open(cfg.Store.Local.Path); err != nil {
-		return c, startErrorf("store: %w", err)
+	if c.store, err = findStore(ctx, cfg.Store, log); err != nil {
+		return c, err
 	}
 	c.db, err = catalog.Open(ctx, catalog.Config{
 		URL: cfg.Database.URL.Reveal(), Path: filepath.Join(cfg.Data, "catalog.db"), Clock: c.clock, Log: log,

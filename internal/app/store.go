@@ -9,7 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"holdfast/internal/backup"
-	"holdfast/internal/blob/local"
+	"holdfast/internal/config"
 	"holdfast/internal/vault"
 	"holdfast/internal/vault/keyring"
 	"holdfast/internal/volume"
@@ -21,15 +21,20 @@ type Store struct {
 	bare *vault.Bare
 }
 
-// OpenStore reads what backups the store in a folder holds.
-func OpenStore(ctx context.Context, dir string, key KeyFile, log *slog.Logger) (*Store, error) {
+// OpenStore reads what backups a store holds: that in a folder, or in a bucket
+// (s3://bucket/prefix?endpoint=https://host, with its keys in the environment).
+func OpenStore(ctx context.Context, place string, key KeyFile, log *slog.Logger) (*Store, error) {
 	opener, err := key.open()
 	if err != nil {
 		return nil, err
 	}
-	store, err := local.Open(dir)
+	cfg, err := config.ParseStore(place)
 	if err != nil {
 		return nil, startErrorf("store: %w", err)
+	}
+	store, err := findStore(ctx, cfg, log)
+	if err != nil {
+		return nil, err
 	}
 	bare, err := vault.OpenBare(ctx, store, func(ctx context.Context, id vault.ID) (vault.Keys, error) {
 		return keyring.OpenVault(ctx, store, opener, id)
@@ -38,7 +43,7 @@ func OpenStore(ctx context.Context, dir string, key KeyFile, log *slog.Logger) (
 		return nil, err
 	}
 	if foreign(bare.Backups()) {
-		return nil, startErrorf("%s holds another key than the vaults in %s need", key.Path, dir)
+		return nil, startErrorf("%s holds another key than the vaults in %s need", key.Path, cfg)
 	}
 	for _, b := range bare.Backups() {
 		if b.Err != nil {
