@@ -5,7 +5,6 @@ package pack
 import (
 	"encoding/binary"
 	"fmt"
-	"sync"
 
 	"holdfast/internal/vault/format"
 	"holdfast/internal/vault/sealing"
@@ -15,9 +14,6 @@ import (
 type Container struct {
 	Groups  []format.Group
 	Digests []format.Digest // by block number, zero where no block is present
-
-	once  sync.Once
-	table []uint16 // open addressing: block number + 1, 0 for none
 }
 
 // Digest returns a block's digest, and whether the block is present.
@@ -28,52 +24,21 @@ func (c *Container) Digest(block int) (format.Digest, bool) {
 	return c.Digests[block], true
 }
 
-// Find returns the number of a block with a digest, -1 for none. It may be
-// called concurrently once Digests no longer changes.
-func (c *Container) Find(d *format.Digest) int {
-	c.once.Do(c.fill)
-	mask := uint64(len(c.table) - 1)
-	for i := slot(d) & mask; ; i = (i + 1) & mask {
-		switch n := c.table[i]; {
-		case n == 0:
-			return -1
-		case c.Digests[n-1] == *d:
-			return int(n - 1)
-		}
-	}
-}
-
-func (c *Container) fill() {
-	c.table = make([]uint16, 2*format.ContainerBlocks)
-	mask := uint64(len(c.table) - 1)
-	for n := range c.Digests {
-		d := &c.Digests[n]
-		if *d == (format.Digest{}) {
-			continue
-		}
-		i := slot(d) & mask
-		for c.table[i] != 0 {
-			i = (i + 1) & mask
-		}
-		c.table[i] = uint16(n + 1)
-	}
-}
-
-func slot(d *format.Digest) uint64 { return binary.LittleEndian.Uint64(d[8:]) }
-
 // Directory is what a generation of a data pack holds.
 type Directory struct {
 	Header     format.Header // of the generation
 	Containers []*Container
+	Lost       []Lost // sorted
 }
 
 // MaxDirectory is the largest sealed directory in bytes.
 const MaxDirectory = format.HeaderSize + 4 + format.MaxSummary + format.TagSize +
-	format.PackContainers*(format.ContainerBlocks*format.DigestSize+format.TagSize)
+	format.PackContainers*(format.ContainerBlocks*format.DigestSize+format.TagSize) + maxLost
 
 // Append seals the directory and appends it to dst: the generation's header
-// again, the length of the sealed summary, the summary, and one part a
-// container with its digests. Box is of sealing.DirectoryLabel.
+// again, the length of the sealed summary, the summary, one part a container
+// with its digests, and where blocks are lost, one with theirs. Box is of
+// sealing.DirectoryLabel.
 func (d *Directory) Append(dst []byte, box *sealing.Box) []byte {
 	groups := make([][]format.Group, len(d.Containers))
 	for i, c := range d.Containers {
@@ -87,6 +52,9 @@ func (d *Directory) Append(dst []byte, box *sealing.Box) []byte {
 	for i, c := range d.Containers {
 		list = format.AppendDigests(list[:0], c.Groups, c.Digests)
 		dst = box.Seal(dst, list, sealing.DigestsPart, uint64(i))
+	}
+	if len(d.Lost) > 0 {
+		dst = box.Seal(dst, appendLost(nil, d.Lost), sealing.LostPart, 0)
 	}
 	return dst
 }
@@ -129,10 +97,18 @@ func Open(keys sealing.Keys, want Expected, b []byte) (*Directory, error) {
 		d.Containers[i] = &Container{Groups: groups, Digests: digests}
 		b = b[n:]
 	}
-	if len(b) != 0 {
+	if len(b) == 0 {
+		return d, nil
+	}
+	if len(b) > maxLost {
 		return nil, fmt.Errorf("%w: %d bytes after the directory", format.ErrFormat, len(b))
 	}
-	return d, nil
+	list, err := box.Open(nil, b, sealing.LostPart, 0)
+	if err != nil {
+		return nil, fmt.Errorf("lost blocks: %w", err)
+	}
+	d.Lost, err = parseLost(list, d.Containers)
+	return d, err
 }
 
 func open(keys sealing.Keys, want Expected, kind format.Kind, b []byte) (format.Header, *sealing.Box, []byte, error) {

@@ -60,18 +60,6 @@ func TestDirectory(t *testing.T) {
 		if diff := cmp.Diff(d.Containers[i].Digests, c.Digests); diff != "" {
 			t.Error(diff)
 		}
-		for n := range c.Digests {
-			digest, ok := c.Digest(n)
-			if !ok {
-				continue
-			}
-			if c.Find(&digest) != n {
-				t.Errorf("block %d of container %d is found at %d", n, i, c.Find(&digest))
-			}
-		}
-		if n := c.Find(&format.Digest{0xff}); n >= 0 {
-			t.Errorf("an unknown digest is found at %d", n)
-		}
 	}
 	for at := range b {
 		bad := bytes.Clone(b)
