@@ -113,6 +113,7 @@ func publicURL(configured string, l net.Listener, t config.TLS) string {
 
 func (a *App) mountAdmin() {
 	a.metrics.Queue(a.countJobs)
+	a.metrics.Vaults(a.vaultsCare)
 	a.admin.server.Handler = obs.Admin{
 		Metrics: a.metrics, Timeout: readyTimeout, Pprof: a.cfg.Admin.Pprof, Checks: a.checks(),
 	}.Handler()
@@ -143,6 +144,7 @@ func (a *App) Run(ctx context.Context) error {
 		return a.queue.Serve(ctx, worker.Pools(a.cfg.Jobs.Workers), a.worker.Handlers())
 	})
 	g.Go(func() error { a.beat(ctx); return nil })
+	g.Go(func() error { a.maintain(ctx); return nil })
 	g.Go(func() error { a.keepRecovery(ctx); return nil })
 	a.log.InfoContext(ctx, "serving", "url", a.url, "admin", a.AdminURL(), "data", a.cfg.Data)
 	<-ctx.Done()

@@ -30,12 +30,21 @@ func FindQueued(ctx context.Context, tx *catalog.Tx, subject, kind string) (Job,
 	return j, true, nil
 }
 
-// Postpone changes when a queued job that has never run comes to its first run.
+// Postpone changes when a queued job runs next, at the earliest.
 func (q *Queue) Postpone(ctx context.Context, tx *catalog.Tx, id string, to time.Time) error {
-	_, err := tx.Exec(ctx, "UPDATE jobs SET run_after = $1 WHERE id = $2 AND state = 'queued' AND attempt = 0", to.UnixMicro(), id)
+	_, err := tx.Exec(ctx, "UPDATE jobs SET run_after = $1 WHERE id = $2 AND state = 'queued'", to.UnixMicro(), id)
 	if err != nil {
 		return fmt.Errorf("postpone job %s: %w", id, err)
 	}
 	tx.OnCommit(q.Wake)
+	return nil
+}
+
+// Withdraw removes a queued job that has never run, because another one does
+// its work.
+func Withdraw(ctx context.Context, tx *catalog.Tx, id string) error {
+	if _, err := tx.Exec(ctx, "DELETE FROM jobs WHERE id = $1 AND state = 'queued' AND attempt = 0", id); err != nil {
+		return fmt.Errorf("withdraw job %s: %w", id, err)
+	}
 	return nil
 }

@@ -21,7 +21,7 @@ const (
 // needed any more. There is at most one such job in the queue.
 func (s *Service) CollectSoon(ctx context.Context, tx *catalog.Tx, project string, vault catalog.ID) error {
 	queued, err := s.queueCare(ctx, tx, careJob(project, vault, JobVaultCollect, VaultWork{}), collectAfter)
-	if err != nil || queued.ID == "" || !queued.RunAfter.After(tx.Now()) {
+	if err != nil || queued.Attempt > 0 || !queued.RunAfter.After(tx.Now()) {
 		return err
 	}
 	later := tx.Now().Add(collectAfter)
@@ -59,7 +59,7 @@ func (s *Service) SessionEnded(ctx context.Context, tx *catalog.Tx, ended catalo
 // CollectNow has a vault collected as soon as a worker is free.
 func (s *Service) CollectNow(ctx context.Context, tx *catalog.Tx, project string, vault catalog.ID) error {
 	queued, err := s.queueCare(ctx, tx, careJob(project, vault, JobVaultCollect, VaultWork{}), 0)
-	if err != nil || queued.ID == "" || !queued.RunAfter.After(tx.Now()) {
+	if err != nil || queued.Attempt > 0 || !queued.RunAfter.After(tx.Now()) {
 		return err
 	}
 	return s.cfg.Queue.Postpone(ctx, tx, queued.ID, tx.Now())

@@ -285,10 +285,16 @@ func TestOperatorsJobs(t *testing.T) {
 		wantReason(t, err, backup.Invalid, "")
 		_, err = x.s.StartVerify(x.ctx(), operator, service.VerifyOptions{Backups: []string{"none"}})
 		wantReason(t, err, backup.NotFound, backup.BackupNotFound)
+		x.removed(x.backup("v", backup.Available, nil)) // what is queued for that is done by the operator's
 		job, err := x.s.StartCollect(x.ctx(), operator)
 		must(t, err)
-		x.removed(x.backup("v", backup.Available, nil)) // a reserved job is not the queue's
+		x.removed(x.backup("v", backup.Available, nil)) // and a reserved job is not the queue's
 		if all := x.care(); len(all) != 2 || all[0].ID != job.ID || all[0].Lane != all[1].Lane {
+			t.Errorf("jobs %+v", all)
+		}
+		job, err = x.s.StartMaintain(x.ctx(), operator)
+		must(t, err)
+		if all := x.care(); len(all) != 2 || all[1].ID != job.ID {
 			t.Errorf("jobs %+v", all)
 		}
 	})

@@ -64,10 +64,41 @@ func (s *Service) start(ctx context.Context, c backup.Caller, kind string, w Vau
 				return notFound(backup.BackupNotFound, id)
 			}
 		}
+		if err := s.replaceQueued(ctx, tx, v, kind); err != nil {
+			return err
+		}
 		job, err = s.cfg.Queue.Reserve(ctx, tx, careJob(v.ProjectID, v.ID, kind, w))
 		return err
 	})
 	return job, err
+}
+
+// replaceQueued takes jobs out of the queue whose work one of a kind does, too;
+// those that have run before are put to their end first.
+func (s *Service) replaceQueued(ctx context.Context, tx *catalog.Tx, v catalog.Vault, kind string) error {
+	kinds := map[string][]string{
+		JobVaultCollect:  {JobVaultCollect},
+		JobVaultMaintain: {JobVaultCollect, JobVaultMaintain},
+		JobVaultHeal:     {JobVaultHeal},
+	}
+	if err := tx.LockProject(ctx, v.ProjectID); err != nil {
+		return err
+	}
+	for _, k := range kinds[kind] {
+		queued, ok, err := jobs.FindQueued(ctx, tx, vaultSubject(v.ID), k)
+		switch {
+		case err != nil:
+			return err
+		case ok && queued.Attempt > 0:
+			err = s.cfg.Queue.Postpone(ctx, tx, queued.ID, tx.Now())
+		case ok:
+			err = jobs.Withdraw(ctx, tx, queued.ID)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // VaultStats is what a vault holds. Sizes are in bytes.

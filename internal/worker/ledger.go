@@ -16,7 +16,7 @@ import (
 type ledger struct {
 	db     *catalog.DB
 	run    *jobs.Run
-	oldest int64 // epoch of the oldest open session when the vault was last surveyed
+	oldest int64 // epoch of the oldest open session that a survey has met; 0 before the first
 }
 
 // stepOf returns the id of the session of one step of a job.
@@ -54,7 +54,9 @@ func (l *ledger) Survey(ctx context.Context, s vault.SessionRef, pack func(vault
 	if err != nil {
 		return vault.Survey{}, err
 	}
-	l.oldest = v.Oldest
+	if l.oldest == 0 || v.Oldest < l.oldest {
+		l.oldest = v.Oldest
+	}
 	return survey(v), nil
 }
 
