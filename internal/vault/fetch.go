@@ -35,6 +35,7 @@ type fetcher struct {
 	x      *restorer
 	dec    *compress.Decoder
 	hasher *naming.Hasher
+	sums   [format.GroupBlocks]format.Digest
 	buf    []byte // of one read
 	group  []byte
 	order  []int32 // the first piece of each group
@@ -118,7 +119,7 @@ func (x *restorer) tell() {
 	}
 	x.telling.Lock()
 	defer x.telling.Unlock()
-	x.req.Progress(Progress{Done: x.done.Load(), Size: x.total, Read: x.read.Load()})
+	x.req.Progress(Progress{Done: min(x.done.Load(), x.total), Size: x.total, Read: x.read.Load()})
 }
 
 // do reads a run of groups and writes the pieces that lie in them, in the
@@ -133,20 +134,16 @@ func (f *fetcher) do(ctx context.Context, t task) error {
 		return err
 	}
 	f.x.read.Add(t.size)
-	done := int64(0)
 	for _, first := range f.groups(t) {
 		p := &t.w.pieces[first]
 		at := t.w.at(p) - t.off
-		n, err := f.do1(ctx, t, int(first), buf[at:at+int64(p.group.Length)])
-		if err != nil {
+		if err := f.take(ctx, t, int(first), buf[at:at+int64(p.group.Length)]); err != nil {
 			return err
 		}
-		done += n
 	}
 	if err := f.flush(ctx); err != nil {
 		return err
 	}
-	f.x.done.Add(done)
 	f.x.tell()
 	return nil
 }
@@ -165,9 +162,9 @@ func (f *fetcher) groups(t task) []int32 {
 	return f.order
 }
 
-// do1 opens one group and puts its pieces, from first on, in line for the
-// target. It returns how many bytes they are.
-func (f *fetcher) do1(ctx context.Context, t task, first int, sealed []byte) (int64, error) {
+// take opens one group and puts its pieces, from first on, in line for the
+// target.
+func (f *fetcher) take(ctx context.Context, t task, first int, sealed []byte) error {
 	p := &t.w.pieces[first]
 	end := first + 1
 	for end < t.end && t.w.pieces[end].pack == p.pack && t.w.pieces[end].part == p.part {
@@ -177,47 +174,45 @@ func (f *fetcher) do1(ctx context.Context, t task, first int, sealed []byte) (in
 	if end == first+1 && p.whole() {
 		// The usual case: the group is what comes next in the volume.
 		if err := f.room(ctx, p.offset, size); err != nil {
-			return 0, err
+			return err
 		}
 		n := len(f.out)
-		group, err := f.open(t.w, p, sealed, f.out[n:n+size])
+		group, err := openPiece(t.w, p, f.dec, sealed, f.out[n:n+size])
 		if err == nil {
 			err = f.check(t.w, p, group)
 		}
 		if err != nil {
-			return 0, err
+			return err
 		}
 		f.out = append(f.out, group...) // raw groups are elsewhere
-		return int64(size), nil
+		return nil
 	}
-	group, err := f.open(t.w, p, sealed, f.group[:size])
+	group, err := openPiece(t.w, p, f.dec, sealed, f.group[:size])
 	if err != nil {
-		return 0, err
+		return err
 	}
-	done := int64(0)
 	for i := first; i < end; i++ {
 		p := &t.w.pieces[i]
 		rank := p.group.Rank(int(p.slot))
 		b := group[rank*format.BlockSize:][:int(p.count)*format.BlockSize]
 		if err := f.check(t.w, p, b); err != nil {
-			return 0, err
+			return err
 		}
 		if err := f.room(ctx, p.offset, len(b)); err != nil {
-			return 0, err
+			return err
 		}
 		f.out = append(f.out, b...)
-		done += int64(len(b))
 	}
-	return done, nil
+	return nil
 }
 
-// open opens and decompresses a piece's group, to dst or elsewhere. Sealed is
-// used up.
-func (f *fetcher) open(w *window, p *piece, sealed, dst []byte) ([]byte, error) {
+// openPiece opens and decompresses a piece's group, to dst or elsewhere. Sealed
+// is used up.
+func openPiece(w *window, p *piece, dec *compress.Decoder, sealed, dst []byte) ([]byte, error) {
 	packed, err := w.packs[p.pack].box.Open(sealed[:0], sealed, sealing.GroupPart, uint64(p.part))
 	if err == nil {
 		var group []byte
-		if group, err = f.dec.Decode(dst, packed, p.group.Codec); err == nil {
+		if group, err = dec.Decode(dst, packed, p.group.Codec); err == nil {
 			return group, nil
 		}
 	}
@@ -226,14 +221,21 @@ func (f *fetcher) open(w *window, p *piece, sealed, dst []byte) ([]byte, error) 
 
 // check compares the blocks of a piece with their digests.
 func (f *fetcher) check(w *window, p *piece, b []byte) error {
-	for i := range int(p.count) {
-		if f.hasher.Block(b[i*format.BlockSize:(i+1)*format.BlockSize]) != w.digests[int(p.digest)+i] {
-			return &CorruptError{
-				Object: w.packs[p.pack].place.Object, What: fmt.Sprintf("block %d of group %d isn't that of its digest", int(p.slot)+i, p.part),
-			}
+	sums := f.sums[:p.count]
+	f.hasher.Blocks(sums, b)
+	for i := range sums {
+		if sums[i] != w.digests[int(p.digest)+i] {
+			return wrongBlock(w, p, i)
 		}
 	}
 	return nil
+}
+
+// wrongBlock returns the error for a piece's i-th block.
+func wrongBlock(w *window, p *piece, i int) error {
+	return &CorruptError{
+		Object: w.packs[p.pack].place.Object, What: fmt.Sprintf("block %d of group %d isn't that of its digest", int(p.slot)+i, p.part),
+	}
 }
 
 // room makes room in the line for n bytes at an offset of the volume.
@@ -268,5 +270,6 @@ func (f *fetcher) flush(ctx context.Context) error {
 	if _, err := f.x.req.Target.WriteAt(b, at+f.x.shift); err != nil {
 		return &TargetError{Err: err}
 	}
+	f.x.done.Add(int64(len(b)))
 	return nil
 }

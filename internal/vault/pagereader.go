@@ -14,12 +14,13 @@ import (
 )
 
 // pageReader loads pages for one goroutine. Pages that follow each other in a
-// volume lie side by side, so it reads ahead; its memory is about 8 MiB.
+// volume lie side by side, so it reads ahead; its memory is about limit.
 type pageReader struct {
 	r      *reader
 	hasher *naming.Hasher
 	packs  []*pagePack // the most recently used first
 	size   int64       // of what these hold
+	limit  int64
 	plain  []byte
 }
 
@@ -49,7 +50,7 @@ type pageSpan struct {
 }
 
 func newPageReader(r *reader) *pageReader {
-	return &pageReader{r: r, hasher: r.names.Hasher()}
+	return &pageReader{r: r, hasher: r.names.Hasher(), limit: pageBytesKept}
 }
 
 // Page returns the content of a page, good until the next call.
@@ -129,7 +130,7 @@ func (p *pageReader) add(pk *pagePack) {
 }
 
 func (p *pageReader) trim() {
-	for n := len(p.packs); n > 1 && (n > pagePacksKept || p.size > pageBytesKept); n-- {
+	for n := len(p.packs); n > 1 && (n > pagePacksKept || p.size > p.limit); n-- {
 		p.size -= p.packs[n-1].size
 		p.packs[n-1] = nil
 		p.packs = p.packs[:n-1]
@@ -221,7 +222,7 @@ func (p *pageReader) sealed(ctx context.Context, pk *pagePack, off, end int64) (
 // hold keeps a span that was read, and of one pack no more than half of all.
 func (p *pageReader) hold(pk *pagePack, s pageSpan) {
 	n := int64(len(s.b))
-	for len(pk.spans) > 0 && pk.size+n > pageBytesKept/2 {
+	for len(pk.spans) > 0 && pk.size+n > p.limit/2 {
 		old := int64(len(pk.spans[0].b))
 		pk.spans = slices.Delete(pk.spans, 0, 1)
 		pk.size, p.size = pk.size-old, p.size-old
@@ -250,7 +251,7 @@ func (p *pageReader) prefetch(ctx context.Context, refs []maps.Ref) {
 		limit <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-limit }()
-			w.read(ctx, p, min(pagePackWhole, pageBytesKept/2/int64(len(wants))))
+			w.read(ctx, p, min(pagePackWhole, p.limit/2/int64(len(wants))))
 		})
 	}
 	wg.Wait()

@@ -48,7 +48,7 @@ func restore(ctx context.Context, r *reader, workers int, req RestoreRequest) er
 		return fmt.Errorf("restore %s: go on from offset %d of %d bytes", rec.Info.Backup, req.From, end)
 	}
 	x := &restorer{
-		r: r, req: req, from: from, end: end, shift: part.To - part.Offset, total: part.Length, first: part.Offset,
+		r: r, req: req, from: from, end: end, shift: part.To - part.Offset, total: part.Length,
 		plan: newPlanner(r, &rec, from, end), fetchers: min(max(3*workers, minFetchers), maxFetchers),
 	}
 	x.done.Store(from - part.Offset)
@@ -72,7 +72,6 @@ type restorer struct {
 	from  int64 // what of the volume is restored
 	end   int64
 	shift int64 // from there to the target
-	first int64 // where Progress begins
 	total int64
 
 	fetchers int
