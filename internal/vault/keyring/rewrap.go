@@ -32,7 +32,8 @@ type Rewrap struct {
 type Replaced struct {
 	Objects int // how many were put
 	store   blob.Store
-	names   []name
+	puts    []name
+	names   []name // what they replace
 }
 
 // Remove removes the copies that were replaced.
@@ -140,9 +141,11 @@ func (r Rewrap) copies(ctx context.Context, names []name, done *Replaced) error 
 	if err != nil {
 		return err
 	}
-	if err := r.put(ctx, names[0], plain); err != nil {
+	n, err := r.put(ctx, names[0], plain)
+	if err != nil {
 		return err
 	}
+	done.puts = append(done.puts, n)
 	done.Objects++
 	if r.All {
 		own = names
@@ -169,7 +172,7 @@ func (r Rewrap) look(ctx context.Context, names []name) (own []name, right bool,
 	kind, id := r.Master.addressee()
 	for _, n := range names {
 		o, err := readObject(ctx, r.Store, n)
-		if errors.Is(err, ErrCorrupt) || errors.Is(err, blob.ErrInvalid) {
+		if errors.Is(err, blob.ErrNotFound) || unfit(err) { // listings may show what is gone
 			continue
 		}
 		if err != nil {
@@ -185,30 +188,31 @@ func (r Rewrap) look(ctx context.Context, names []name) (own []name, right bool,
 	return own, right, nil
 }
 
-// put puts a new copy of a key, and makes sure that it can be read.
-func (r Rewrap) put(ctx context.Context, n name, plain []byte) error {
+// put puts a new copy of a key, and makes sure that it can be read. It returns
+// the copy's name.
+func (r Rewrap) put(ctx context.Context, n name, plain []byte) (name, error) {
 	h := format.Header{Kind: format.KindKeys, KeyVersion: n.version, Vault: n.vault, Identity: n.set}
 	for _, b := range [][]byte{n.copy[:], h.Salt[:]} {
 		if _, err := io.ReadFull(r.Rand, b); err != nil {
-			return fmt.Errorf("read random bytes: %w", err)
+			return n, fmt.Errorf("read random bytes: %w", err)
 		}
 	}
 	b, err := seal(wrappers(r.Master, r.Recovery), h, n.purpose, plain)
 	if err != nil {
-		return err
+		return n, err
 	}
 	if err := putObject(ctx, r.Store, n, b); err != nil {
-		return err
+		return n, err
 	}
 	back, err := readObject(ctx, r.Store, n)
 	if err != nil {
-		return fmt.Errorf("read back key object %s: %w", n, err)
+		return n, fmt.Errorf("read back key object %s: %w", n, err)
 	}
 	again, err := back.open(r.Master)
 	if err != nil || !bytes.Equal(again, plain) || !bytes.Equal(back.encode(), b) {
-		return fmt.Errorf("read back key object %s: %w", n, errors.Join(ErrCorrupt, err))
+		return n, fmt.Errorf("read back key object %s: %w", n, errors.Join(ErrCorrupt, err))
 	}
-	return nil
+	return n, nil
 }
 
 // listed makes sure that others find what was put before anything goes.
@@ -220,10 +224,16 @@ func (r Rewrap) listed(ctx context.Context, vault format.ID, done Replaced) erro
 	if err != nil {
 		return err
 	}
-	left := slices.DeleteFunc(slices.Clone(names), func(n name) bool { return slices.Contains(done.names, n) })
-	for _, gone := range done.names {
-		if !slices.ContainsFunc(left, func(n name) bool { return n.set == gone.set && n.version == gone.version }) {
+	for _, n := range done.puts {
+		if slices.Contains(names, n) {
+			continue
+		}
+		_, err := r.Store.Stat(ctx, n.String())
+		switch {
+		case err == nil:
 			return errUnlisted
+		case !errors.Is(err, blob.ErrNotFound): // gone is what somebody has replaced
+			return err
 		}
 	}
 	return nil

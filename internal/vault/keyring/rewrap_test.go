@@ -186,6 +186,78 @@ func TestRewrapAfterCrash(t *testing.T) {
 	}
 }
 
+// A listing may show copies that were removed; they neither count nor fail
+// anything.
+func TestRewrapWithStaleListing(t *testing.T) {
+	store, m, id := mem.New(), newMaster(t, 1), newIdentity(t)
+	create(t, store, m, [16]byte{1}, random(2))
+	s := &stale{store, nil}
+	for name, size := range blobtest.List(t, store, "") {
+		s.gone = append(s.gone, blob.Info{Name: name, Size: size})
+	}
+	r := keyring.Rewrap{Store: s, Key: m, Master: m, Recovery: []*keyring.Recipient{id.Recipient()}, Rand: random(3)}
+	for _, want := range []int{2, 0} {
+		if n := mustRewrap(t, r); n != want {
+			t.Errorf("%d objects were put, want %d", n, want)
+		}
+	}
+	for _, key := range []keyring.Opener{m, id} {
+		if err := opens(s, key); err != nil {
+			t.Errorf("the %s: %v", key, err)
+		}
+	}
+}
+
+// Nothing goes before what was put is listed.
+func TestRewrapWaitsForListing(t *testing.T) {
+	store, m, id := mem.New(), newMaster(t, 1), newIdentity(t)
+	create(t, store, m, [16]byte{1}, random(2))
+	s := &late{store, blobtest.List(t, store, "")}
+	r := keyring.Rewrap{Store: s, Key: m, Master: m, Recovery: []*keyring.Recipient{id.Recipient()}, Rand: random(3)}
+	if _, err := rewrap(r); err == nil {
+		t.Error("copies were replaced by some that nobody finds")
+	}
+	for name := range s.listed {
+		if _, err := store.Stat(context.Background(), name); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// late is a store that lists nothing new.
+type late struct {
+	blob.Store
+	listed map[string]int64
+}
+
+func (l *late) List(ctx context.Context, prefix string, fn func(blob.Info) error) error {
+	return l.Store.List(ctx, prefix, func(info blob.Info) error {
+		if _, ok := l.listed[info.Name]; !ok {
+			return nil
+		}
+		return fn(info)
+	})
+}
+
+// stale is a store that goes on listing what is gone.
+type stale struct {
+	blob.Store
+	gone []blob.Info
+}
+
+func (s *stale) List(ctx context.Context, prefix string, fn func(blob.Info) error) error {
+	for _, info := range s.gone {
+		_, err := s.Stat(ctx, info.Name)
+		if !errors.Is(err, blob.ErrNotFound) {
+			continue // the store lists it itself
+		}
+		if err := fn(info); err != nil {
+			return err
+		}
+	}
+	return s.Store.List(ctx, prefix, fn)
+}
+
 // What was put is read back, and nothing is removed if it is not the same.
 func TestRewrapReadsBack(t *testing.T) {
 	store, m := mem.New(), newMaster(t, 1)
