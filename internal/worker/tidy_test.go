@@ -21,7 +21,8 @@ import (
 var errAway = errors.New("the store is away")
 
 // wantTidy fails where ended jobs left something that nothing needs: pins,
-// open sessions, temporary files, captured instants, hidden backups, records.
+// open sessions, temporary files, captured instants, hidden backups, records,
+// packs and objects that a collection was to remove.
 func (w *world) wantTidy() {
 	w.t.Helper()
 	for what, query := range map[string]string{
@@ -29,6 +30,8 @@ func (w *world) wantTidy() {
 		"pins":                 "SELECT COUNT(*) FROM vault_pins",
 		"open sessions":        "SELECT COUNT(*) FROM vault_sessions WHERE state = 'open'",
 		"checkpoints":          "SELECT COUNT(*) FROM vault_checkpoints",
+		"condemned packs":      "SELECT COUNT(*) FROM vault_packs WHERE state = 'condemned'",
+		"dead objects":         "SELECT COUNT(*) FROM vault_dead",
 		"hidden backups":       "SELECT COUNT(*) FROM backups WHERE status = 'deleted'",
 		"backups in between":   "SELECT COUNT(*) FROM backups WHERE status IN ('creating', 'restoring', 'deleting')",
 		"snapshots in between": "SELECT COUNT(*) FROM snapshots WHERE status IN ('creating', 'backing-up', 'deleting')",
