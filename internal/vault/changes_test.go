@@ -210,6 +210,9 @@ func TestWorkFollowsTheChange(t *testing.T) {
 // What a change map leaves out is inherited as it is, whatever size the volume
 // has now.
 func TestSubtreesAreInherited(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it restores 16 GiB of holes several times")
+	}
 	const leaves = 4096 + 77
 	store := newCounted(mem.New())
 	r := newRig(t, func(c *vault.Config) { c.Store = store })
@@ -374,5 +377,42 @@ func TestMapOfAnotherParentIsRefused(t *testing.T) {
 	req.Changes = &vault.ChangeMap{Parent: first.Info.Backup}
 	if _, result := r.backup(req); !result.ChangeMap {
 		t.Error("a map that names the parent was not used")
+	}
+}
+
+// A map that leaves out changes is found as often as docs/architecture.md says:
+// the sample is 16 of 64 leaves here, and 8 of them have changed, so that it
+// misses them all in one run of twelve.
+func TestLyingMapIsFoundWithinTheOdds(t *testing.T) {
+	if testing.Short() {
+		t.Skip("60 runs")
+	}
+	const leaves, changed, runs = 64, 8, 60
+	r := newRig(t)
+	v := &sparse{size: leaves << 22, history: []written{{3, leaves << 10, 1 << 10}}}
+	parent, _ := r.backup(r.request(v, nil))
+	v.history = append(v.history, written{3, leaves << 10, leaves / changed << 10})
+	found := 0
+	for range runs {
+		req := r.request(v, &parent)
+		req.Changes = &vault.ChangeMap{Since: "state 1"}
+		ref, result := r.backup(req)
+		if !result.MapLied {
+			if !result.ChangeMap || result.New != 0 {
+				t.Errorf("a lie that wasn't found: %+v", result)
+			}
+			continue
+		}
+		found++
+		if result.ChangeMap {
+			t.Errorf("the record says that the map was used: %+v", result)
+		}
+		v.bad.Store(0)
+		if err := r.vault.Restore(t.Context(), vault.RestoreRequest{Record: ref, Target: v}); err != nil || v.bad.Load() != 0 {
+			t.Fatalf("after a lie: %v, %d bytes wrong", err, v.bad.Load())
+		}
+	}
+	if found < runs*8/10 || found == runs {
+		t.Errorf("%d of %d lies were found", found, runs)
 	}
 }

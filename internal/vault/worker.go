@@ -225,13 +225,12 @@ func (w *worker) inherit(ctx context.Context, j *leafJob, e maps.Extent, accept 
 	c := d.Containers[e.Container]
 	all := true
 	for i := range int(e.Count) {
-		digest, ok := c.Digest(int(e.First) + i)
-		block := int(e.Block) + i
-		if !ok {
+		n, block := int(e.First)+i, int(e.Block)+i
+		if _, ok := c.Digest(n); !ok {
 			all = false
 			continue
 		}
-		if accept(&digest, block) {
+		if accept(&c.Digests[n], block) {
 			w.where[block] = location{pack: w.packIndex(id), container: e.Container, block: e.First + uint16(i)}
 		}
 	}
