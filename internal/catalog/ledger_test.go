@@ -391,60 +391,6 @@ func TestManyPacksAreSwitched(t *testing.T) {
 	})
 }
 
-func TestDamage(t *testing.T) {
-	withVault(t, func(t *testing.T, db *catalog.DB) {
-		stored(t, db, 1, at(pack(1, 1), "a", "d"), at(pack(2, 1), "a", "e"), at(pack(3, 1), "b", "a"))
-		mark := func(what string, ids ...int) (n int) {
-			var marks []catalog.Damage
-			for _, i := range ids {
-				marks = append(marks, catalog.Damage{Pack: packID(i), What: what})
-			}
-			update(t, db, func(ctx context.Context, tx *catalog.Tx) (err error) {
-				n, err = tx.MarkDamaged(ctx, vaultID, marks)
-				return err
-			})
-			return n
-		}
-		if n := mark("first", 2, 1); n != 2 {
-			t.Errorf("%d marks", n)
-		}
-		if n := mark("second", 1, 3, 8); n != 2 {
-			t.Errorf("%d new marks", n)
-		}
-		damage := func() (all []catalog.Damage) {
-			view(t, db, func(ctx context.Context, tx *catalog.Tx) (err error) {
-				all, err = tx.Damage(ctx, vaultID)
-				return err
-			})
-			return all
-		}
-		diff(t, "damage", []catalog.Damage{
-			{packID(1), "first", start}, {packID(2), "first", start}, {packID(3), "second", start}, {packID(8), "second", start},
-		}, damage())
-		update(t, db, func(ctx context.Context, tx *catalog.Tx) error {
-			return tx.ClearDamage(ctx, vaultID, []catalog.ID{packID(2)})
-		})
-		view(t, db, func(ctx context.Context, tx *catalog.Tx) error {
-			in, err := tx.PacksIn(ctx, vaultID, "a")
-			diff(t, "packs in a", []catalog.ID{packID(1), packID(2), packID(3)}, in)
-			return err
-		})
-
-		// A pack that goes takes its mark along; one that moves keeps it.
-		if err := openCollection(t, db, 1); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := condemn(t, db, collector(1), pack(1, 1)); err != nil {
-			t.Fatal(err)
-		}
-		w := catalog.Switch{New: []catalog.Pack{at(pack(3, 2), "n", "nd")}, Gone: gens(pack(1, 1))}
-		if _, err := switchPacks(t, db, collector(1), w); err != nil {
-			t.Fatal(err)
-		}
-		diff(t, "damage", []catalog.Damage{{packID(3), "second", start}, {packID(8), "second", start}}, damage())
-	})
-}
-
 func TestVaultStats(t *testing.T) {
 	withVault(t, func(t *testing.T, db *catalog.DB) {
 		stored(t, db, 1, packs(0, 3)...)
@@ -528,54 +474,5 @@ func TestCameFree(t *testing.T) {
 			t.Fatal(err)
 		}
 		check("an object is dead", dead, true)
-	})
-}
-
-func TestVaultIsPinned(t *testing.T) {
-	withVault(t, func(t *testing.T, db *catalog.DB) {
-		const n = 703 // more than one call pins
-		update(t, db, func(ctx context.Context, tx *catalog.Tx) error {
-			for i := range n {
-				b := aBackup(fmt.Sprintf("b%03d", i))
-				if err := tx.InsertBackup(ctx, b); err != nil {
-					return err
-				}
-				if err := tx.SetBackupRecord(ctx, b.ID, catalog.Record{Vault: vaultID, Object: b.ID}); err != nil {
-					return err
-				}
-			}
-			return errors.Join(tx.Pin(ctx, "b001", "reader"),
-				tx.SetBackupStatus(ctx, "b001", backup.Deleted, ""), tx.SetBackupStatus(ctx, "b002", backup.Deleting, ""))
-		})
-		var all []string
-		for after := ""; ; {
-			var ids []string
-			update(t, db, func(ctx context.Context, tx *catalog.Tx) (err error) {
-				var records []catalog.Record
-				ids, records, err = tx.PinVault(ctx, vaultID, "reader", after)
-				if len(records) != len(ids) || len(ids) > 0 && records[0].Object != ids[0] {
-					t.Errorf("records %+v of %v", records, ids)
-				}
-				return err
-			})
-			if len(ids) == 0 {
-				break
-			}
-			all, after = append(all, ids...), ids[len(ids)-1]
-		}
-		if len(all) != n-1 || all[1] != "b001" || all[2] != "b003" {
-			t.Errorf("%d backups are pinned, first %v", len(all), all[:3])
-		}
-		update(t, db, func(ctx context.Context, tx *catalog.Tx) error {
-			return tx.SetBackupStatus(ctx, "b702", backup.Deleted, "")
-		})
-		view(t, db, func(ctx context.Context, tx *catalog.Tx) error {
-			gone, err := tx.DeletedPins(ctx, "reader")
-			diff(t, "deleted and pinned", []string{"b001", "b702"}, gone)
-			return err
-		})
-		if !pinned(t, db, "b500") || pinned(t, db, "b002") || pinned(t, db, "parent") {
-			t.Error("the wrong backups are pinned")
-		}
 	})
 }

@@ -31,6 +31,7 @@ CREATE TABLE vault_damage (
     vault_id BYTEA NOT NULL REFERENCES vaults (id),
     pack_id  BYTEA NOT NULL,
     what     TEXT NOT NULL,
+    spare    BIGINT NOT NULL,
     found_at BIGINT NOT NULL,
     PRIMARY KEY (vault_id, pack_id)
 );
