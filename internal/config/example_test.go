@@ -104,7 +104,7 @@ func TestExampleIsAcceptedWithEverythingOn(t *testing.T) {
 	writeKeyPair(t, dir, "s3-ca")
 
 	text := strings.ReplaceAll(uncomment(readExample(t)), "/etc/holdfast/", dir+"/")
-	text = regexp.MustCompile(`(?m)^  url: .*\n`).ReplaceAllString(text, "") // url_file says it
+	text = regexp.MustCompile(`(?m)^  url: .*\n`).ReplaceAllString(text, "")    // url_file says it
 	text = regexp.MustCompile(`(?m)^    path: .*\n`).ReplaceAllString(text, "") // the bucket stands in its place
 	c, err := config.Load(write(t, dir, "holdfast.yaml", text, 0o640), config.Overrides{})
 	if err != nil {

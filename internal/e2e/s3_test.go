@@ -61,10 +61,15 @@ func (b *bucketServer) keys(t *testing.T) []string {
 // bare runs a vault command on the bucket alone.
 func (b *bucketServer) bare(t *testing.T, args ...string) (string, error) {
 	t.Helper()
-	place := "s3://" + bucket + "/" + prefix + "?endpoint=" + b.s3.URL()
+	return b.bareAt(t, bucket, []string{"HOLDFAST_S3_ACCESS_KEY=" + s3test.AccessKey, "HOLDFAST_S3_SECRET_KEY=" + s3test.SecretKey}, args...)
+}
+
+func (b *bucketServer) bareAt(t *testing.T, name string, env []string, args ...string) (string, error) {
+	t.Helper()
+	place := "s3://" + name + "/" + prefix + "?endpoint=" + b.s3.URL()
 	cmd := exec.Command(program, append(append([]string{"vault"}, args...),
 		"--store", place, "--key-file", filepath.Join(b.dir, "master.key"))...)
-	cmd.Env = append(os.Environ(), "HOLDFAST_S3_ACCESS_KEY="+s3test.AccessKey, "HOLDFAST_S3_SECRET_KEY="+s3test.SecretKey)
+	cmd.Env = append(os.Environ(), env...)
 	out, err := cmd.CombinedOutput()
 	return string(out), err
 }
@@ -102,6 +107,16 @@ func TestBucket(t *testing.T) {
 		t.Errorf("restore from the bare bucket: %v\n%s", err, out)
 	} else if digest(t, path) != first {
 		t.Error("the bare bucket gave other bytes")
+	}
+
+	keys := []string{"HOLDFAST_S3_ACCESS_KEY=" + s3test.AccessKey, "HOLDFAST_S3_SECRET_KEY=hunter2"}
+	for want, try := range map[string]func() (string, error){
+		"store: HOLDFAST_S3_ACCESS_KEY must be set":              func() (string, error) { return b.bareAt(t, bucket, nil, "list") },
+		"refused by the object store: 403 SignatureDoesNotMatch": func() (string, error) { return b.bareAt(t, bucket, keys, "list") },
+	} {
+		if out, err := try(); err == nil || strings.Count(out, "\n") != 1 || !strings.Contains(out, want) || strings.Contains(out, "hunter2") {
+			t.Errorf("%v: %q, want a line with %q", err, out, want)
+		}
 	}
 
 	b.remove("backup", full)

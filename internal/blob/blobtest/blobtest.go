@@ -21,6 +21,7 @@ func Run(t *testing.T, open func(t *testing.T) blob.Store) {
 	}{
 		{"PutGet", testPutGet},
 		{"Get", testGet},
+		{"GetParts", testGetParts},
 		{"Missing", testMissing},
 		{"Names", testNames},
 		{"BadNames", testBadNames},

@@ -67,6 +67,27 @@ func testGet(t *testing.T, s blob.Store) {
 	}
 }
 
+// testGetParts reads parts of an object that are far apart, and far smaller
+// than what lies behind them.
+func testGetParts(t *testing.T, s blob.Store) {
+	data := bytesOf(3, 2<<20)
+	Put(t, s, "parts", data)
+	size := int64(len(data))
+	for _, off := range []int64{0, 1, 4095, size / 2, size - 4096, size - 1, -1, -4096, -size / 2, -size} {
+		for _, n := range []int{1, 4096, 300 << 10, 2 << 20} {
+			start, count := blob.Window(size, off, n)
+			p := make([]byte, n)
+			got, err := s.Get(context.Background(), "parts", p, off)
+			if got != count || !bytes.Equal(p[:got], data[start:start+int64(count)]) {
+				t.Errorf("Get %d from %d gives %d bytes, or others, want %d", n, off, got, count)
+			}
+			if short := count < n; short != errors.Is(err, io.ErrUnexpectedEOF) || !short && err != nil {
+				t.Errorf("Get %d from %d: error %v", n, off, err)
+			}
+		}
+	}
+}
+
 func testMissing(t *testing.T, s blob.Store) {
 	ctx := context.Background()
 	Put(t, s, "dir/object", []byte("x"))

@@ -25,26 +25,29 @@ const engineSize = 512 << 20
 // engineStores are the stores that the engine is measured on.
 var engineStores = []struct {
 	name string
-	open func(*testing.B) blob.Store
+	open func(*testing.B) (blob.Store, *fault.Store)
 }{
-	{"local", func(b *testing.B) blob.Store {
+	{"local", func(b *testing.B) (blob.Store, *fault.Store) {
 		s, err := local.Create(b.TempDir())
 		if err != nil {
 			b.Fatal(err)
 		}
-		return s
+		counted := fault.New(s)
+		return counted, counted
 	}},
-	{"s3", func(b *testing.B) blob.Store { return installed(b) }},
-	{"s3+20ms", func(b *testing.B) blob.Store { return installed(b, fault.Latency(20*time.Millisecond)...) }},
+	{"s3", func(b *testing.B) (blob.Store, *fault.Store) { return installed(b) }},
+	{"s3+20ms", func(b *testing.B) (blob.Store, *fault.Store) {
+		return installed(b, fault.Latency(20*time.Millisecond)...)
+	}},
 }
 
 // installed opens a store as an installation has it, with faults between the
-// limits and the network.
-func installed(b *testing.B, faults ...fault.Fault) blob.Store {
+// limits and the network, and what counts the requests there.
+func installed(b *testing.B, faults ...fault.Fault) (blob.Store, *fault.Store) {
 	server := s3test.Start(b)
 	server.Bucket("bucket")
 	inner := fault.New(open(b, config(server)), faults...)
-	return retry.New(limit.New(inner, limit.Config{Reads: 32, Writes: 32}), retry.Config{Tries: 12, Rand: rand.Int64N})
+	return retry.New(limit.New(inner, limit.Config{Reads: 32, Writes: 32}), retry.Config{Tries: 12, Rand: rand.Int64N}), inner
 }
 
 // engineVolume is 512 MiB: an eighth each random and holes, the rest compresses
@@ -69,15 +72,17 @@ func BenchmarkEngine(b *testing.B) {
 			before := processor()
 			for b.Loop() {
 				b.StopTimer()
-				e := newEngine(b, kind.open(b))
+				e := newEngine(b, kind.open)
 				b.StartTimer()
 				e.backup(v)
+				b.ReportMetric(float64(e.calls.Calls(fault.Put)), "puts/op")
 			}
 			b.ReportMetric((processor()-before).Seconds()/float64(b.N), "cpu-s/op")
 		})
 		b.Run("restore/"+kind.name, func(b *testing.B) {
-			e := newEngine(b, kind.open(b))
+			e := newEngine(b, kind.open)
 			ref := e.backup(v)
+			gets := e.calls.Calls(fault.Get)
 			target := &vaulttest.Volume{Data: make([]byte, engineSize)}
 			b.SetBytes(engineSize)
 			before := processor()
@@ -87,6 +92,7 @@ func BenchmarkEngine(b *testing.B) {
 				}
 			}
 			b.ReportMetric((processor()-before).Seconds()/float64(b.N), "cpu-s/op")
+			b.ReportMetric(float64(e.calls.Calls(fault.Get)-gets)/float64(b.N), "gets/op")
 		})
 	}
 }
@@ -106,11 +112,13 @@ type engine struct {
 	vault *vault.Vault
 	fence *vaulttest.Fence
 	id    vault.ID
+	calls *fault.Store
 	n     int
 }
 
-func newEngine(b *testing.B, store blob.Store) *engine {
-	e := &engine{b: b, fence: vaulttest.NewFence(), id: vault.ID{7}}
+func newEngine(b *testing.B, open func(*testing.B) (blob.Store, *fault.Store)) *engine {
+	store, calls := open(b)
+	e := &engine{b: b, fence: vaulttest.NewFence(), id: vault.ID{7}, calls: calls}
 	var err error
 	e.vault, err = vault.Open(vault.Config{
 		Store: store, Keys: vaulttest.Keys{Vault: e.id}, Fence: e.fence, Workers: runtime.GOMAXPROCS(0),
@@ -143,7 +151,8 @@ func (e *engine) backup(v *vaulttest.Volume) vault.RecordRef {
 func BenchmarkPut(b *testing.B) {
 	for _, size := range []int{4 << 10, 32 << 20} {
 		b.Run(fmt.Sprint(size), func(b *testing.B) {
-			s, data := installed(b), make([]byte, size)
+			s, _ := installed(b)
+			data := make([]byte, size)
 			b.SetBytes(int64(size))
 			b.ReportAllocs()
 			before := processor()
@@ -160,7 +169,8 @@ func BenchmarkPut(b *testing.B) {
 func BenchmarkGet(b *testing.B) {
 	for _, size := range []int{4 << 10, 128 << 10, 8 << 20} {
 		b.Run(fmt.Sprint(size), func(b *testing.B) {
-			s, p := installed(b), make([]byte, size)
+			s, _ := installed(b)
+			p := make([]byte, size)
 			if err := s.Put(b.Context(), "packs/0", blobtest.Body(make([]byte, 32<<20))); err != nil {
 				b.Fatal(err)
 			}
