@@ -6,6 +6,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"holdfast/internal/blob"
@@ -173,18 +174,19 @@ func TestParentIsDeletedUnderItsChild(t *testing.T) {
 	r.same(ref2, data)
 }
 
-// pausing calls read before the first read.
+// pausing calls read at the first read.
 type pausing struct {
 	*vaulttest.Volume
+	once sync.Once
 	read func()
 }
 
 func (p *pausing) ReadAt(b []byte, off int64) (int, error) {
-	if p.read != nil {
-		read := p.read
-		p.read = nil
-		read()
-	}
+	p.once.Do(func() {
+		if p.read != nil {
+			p.read()
+		}
+	})
 	return p.Volume.ReadAt(b, off)
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 
+	"holdfast/internal/blob"
 	"holdfast/internal/vault/format"
 	"holdfast/internal/vault/maps"
 	"holdfast/internal/vault/naming"
@@ -88,15 +89,27 @@ type pageMarker struct {
 }
 
 // read reads pages of one pack, sorted by number, and marks what they name.
-// Damage is noted.
+// Damage is noted. Where the pack's object is gone, it asks once more where it
+// lies: it may be healed, or collected by somebody else, at the same time.
 func (w *pageMarker) read(ctx context.Context, level int, pages []wantedPage) error {
-	o, err := w.m.open(ctx, &pages[0].pack.place)
+	place := pages[0].pack.place
+	o, err := w.m.open(ctx, &place)
+	if errors.Is(err, blob.ErrNotFound) && ctx.Err() == nil {
+		found, lerr := w.m.r.locate(ctx, w.m.r.vault, []ID{place.Pack})
+		if lerr != nil || len(found) != 1 {
+			return fmt.Errorf("locate page pack %s: %d placements: %w", place.Pack, len(found), lerr)
+		}
+		if found[0].Object != "" && found[0].Object != place.Object {
+			place = found[0]
+			o, err = w.m.open(ctx, &place)
+		}
+	}
 	if err != nil {
 		return w.lose(ctx, level, err)
 	}
 	for len(pages) > 0 {
 		n, from, to := o.run(pages)
-		b, err := w.sealed(ctx, o, &pages[0].pack.place, from, to)
+		b, err := w.sealed(ctx, o, &place, from, to)
 		if err != nil {
 			if err := w.lose(ctx, level, err); err != nil {
 				return err
