@@ -33,6 +33,7 @@ func (b *bench) prepare(ctx context.Context) error {
 	for _, c := range [][]string{
 		{"build", "-trimpath", "-o", b.bin("holdfast"), "./cmd/holdfast"},
 		{"build", "-trimpath", "-o", b.bin("roof"), "./bench/roof"},
+		{"build", "-trimpath", "-o", b.bin("growth"), "./bench/growth"},
 	} {
 		if _, err := measure(ctx, command{args: append([]string{goTool()}, c...), env: []string{"CGO_ENABLED=0"}}); err != nil {
 			return err
@@ -159,6 +160,7 @@ func (b *bench) turn(ctx context.Context, c contender, steps []string, compare b
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	p := place{dir: dir, store: filepath.Join(dir, "store"), restored: filepath.Join(dir, "restored.img"), images: b.images}
+	defer func() { err = errors.Join(err, c.end()) }()
 	if err := c.begin(ctx, p); err != nil {
 		b.results.fail(c.name(), steps, err)
 		return ctx.Err()
@@ -175,8 +177,11 @@ func (b *bench) turn(ctx context.Context, c contender, steps []string, compare b
 			continue
 		}
 		totals[step] = s.total
-		if step == maintainSib {
+		switch step {
+		case maintainSib:
 			s.added = s.total - totals[maintainGens] // by the sibling and by what became of it
+		case restoreGen1:
+			s.amplified = s.read / max(totals[firstFull], 1)
 		}
 		b.results.add(c.name(), step, s)
 	}
@@ -189,7 +194,9 @@ func (b *bench) step(ctx context.Context, c contender, step string, p place, com
 	if err := b.warm(step, p); err != nil {
 		return sample{}, err
 	}
-	syscall.Sync()
+	if err := syncFolder(p.dir); err != nil {
+		return sample{}, err
+	}
 	before, err := folderSize(p.store)
 	if err != nil {
 		return sample{}, err
@@ -202,7 +209,7 @@ func (b *bench) step(ctx context.Context, c contender, step string, p place, com
 	if err != nil {
 		return sample{}, err
 	}
-	s := sample{wall: u.wall, cpu: u.cpu, rss: u.rss, read: u.read, added: mib(after - before), total: mib(after)}
+	s := sample{wall: u.wall, cpu: u.cpu, rss: u.rss, read: u.read, gets: u.gets, added: mib(after - before), total: mib(after)}
 	if !isRestore(step) {
 		return s, nil
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"strings"
+	"time"
 )
 
 // The steps, in the order in which they are measured.
@@ -28,12 +29,14 @@ const (
 // image returns the image that a step backs up or restores; empty: none.
 func image(step string) string {
 	switch step {
-	case unchanged, busyDayMap:
+	case unchanged, busyDayMap, restoreGen2:
 		return busyDay
-	case remove, collect, maintain, maintainGens, maintainSib:
-		return ""
+	case restoreGen1:
+		return firstFull
+	case firstFull, busyDay, sibling, clone, quietDay:
+		return step
 	}
-	return strings.TrimPrefix(step, "restore ")
+	return ""
 }
 
 // isRestore reports whether a step writes an image.
@@ -56,7 +59,14 @@ type contender interface {
 	begin(ctx context.Context, p place) error
 	// do carries a step out. The path of what a restore wrote is p.restored.
 	do(ctx context.Context, step string) (usage, error)
+	// end stops what begin left running; it is called once for each begin.
+	end() error
 }
+
+// nothingRuns is the end of contenders that leave nothing running.
+type nothingRuns struct{}
+
+func (nothingRuns) end() error { return nil }
 
 // contenders returns all that are measured.
 func contenders(b *bench) []contender {
@@ -66,6 +76,9 @@ func contenders(b *bench) []contender {
 		&holdfast{title: oursMap, bin: b.bin("holdfast"), only: []string{firstFull, busyDayMap}},
 		&holdfast{title: oursBalanced, bin: b.bin("holdfast"), compression: "balanced", sizes: true, only: []string{firstFull, busyDay, sibling, clone, quietDay}},
 		&holdfast{title: oursMaintained, bin: b.bin("holdfast"), sizes: true, only: []string{firstFull, busyDay, maintainGens, sibling, maintainSib, clone, maintain}},
+		&onS3{holdfast: holdfast{title: oursS3, bin: b.bin("holdfast")}},
+		&onS3{holdfast: holdfast{title: oursFarS3, bin: b.bin("holdfast")}, delay: 20 * time.Millisecond},
+		&grown{bin: b.bin("holdfast"), growth: b.bin("growth")},
 		&restic{title: "restic"},
 		&restic{title: "restic 64M", flags: []string{"--pack-size", "64"}},
 		&borg{title: "borg"},
@@ -91,6 +104,9 @@ const (
 	oursMap        = "holdfast map"
 	oursBalanced   = "holdfast balanced"
 	oursMaintained = "holdfast maintained"
+	oursS3         = "holdfast S3"
+	oursFarS3      = "holdfast S3, 20 ms"
+	growth         = "growth"
 	theRoof        = "roof"
 )
 

@@ -72,6 +72,20 @@ func readFolder(dir string) error {
 	})
 }
 
+// syncFolder makes all files of a folder durable.
+func syncFolder(dir string) error {
+	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return ignoreMissing(err)
+		}
+		f, err := os.Open(path)
+		if err != nil {
+			return ignoreMissing(err)
+		}
+		return errors.Join(f.Sync(), f.Close())
+	})
+}
+
 // readFile reads what a file holds.
 func readFile(path string) error {
 	f, err := os.Open(path)

@@ -11,12 +11,14 @@ import (
 
 // holdfast is our own binary with a vault on a local store.
 type holdfast struct {
+	nothingRuns
 	title       string
 	bin         string
 	compression string   // empty: auto
 	sizes       bool     // it is there for sizes: measured once
 	only        []string // its steps; nil: those of a peer
 
+	env     []string
 	place   place
 	backups map[string]string // id by step
 }
@@ -60,7 +62,7 @@ func (h *holdfast) do(ctx context.Context, step string) (usage, error) {
 	default:
 		return h.backUp(ctx, step)
 	}
-	return measure(ctx, command{args: args})
+	return measure(ctx, command{args: args, env: h.env})
 }
 
 // backUp backs an image up; the generations are one volume.
@@ -69,7 +71,7 @@ func (h *holdfast) backUp(ctx context.Context, step string) (usage, error) {
 	if step == busyDayMap {
 		args = append(args, "--change-map", h.place.images.changeMap(busyDay), "--parent", h.backups[firstFull])
 	}
-	u, err := measure(ctx, command{args: append(args, h.place.images.path(image(step)))})
+	u, err := measure(ctx, command{args: append(args, h.place.images.path(image(step))), env: h.env})
 	if err != nil {
 		return u, err
 	}

@@ -12,6 +12,7 @@ import (
 // restic is restic with a repository in a folder, made to read the image again
 // each time.
 type restic struct {
+	nothingRuns
 	title string
 	flags []string
 
@@ -74,6 +75,7 @@ func (r *restic) do(ctx context.Context, step string) (usage, error) {
 // borg is borg with an encrypted repository in a folder, made to read the
 // image again each time.
 type borg struct {
+	nothingRuns
 	title string
 	flags []string
 
@@ -123,6 +125,7 @@ func (b *borg) do(ctx context.Context, step string) (usage, error) {
 
 // plain is a program that knows no earlier backups: it packs one image.
 type plain struct {
+	nothingRuns
 	title        string
 	pack, unpack []string // IN and OUT stand for paths
 
@@ -162,6 +165,7 @@ func (p *plain) do(ctx context.Context, step string) (usage, error) {
 
 // roof is bench/roof.
 type roof struct {
+	nothingRuns
 	bin    string
 	method string
 

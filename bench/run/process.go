@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -16,7 +17,8 @@ type usage struct {
 	wall float64 // seconds
 	cpu  float64 // seconds of user and system
 	rss  float64 // MiB, of the largest process
-	read float64 // MiB of the image, where the command says so
+	read float64 // MiB: of the image where the command says so, from S3 by a restore
+	gets float64 // GET requests to S3
 	out  []byte
 }
 
@@ -44,7 +46,7 @@ func measure(ctx context.Context, c command) (usage, error) {
 		return u, context.Cause(ctx)
 	}
 	if err != nil {
-		return u, fmt.Errorf("%s: %w: %s", strings.Join(c.args, " "), err, lastLine(errs.String()))
+		return u, fmt.Errorf("%s: %w: %s", filepath.Base(c.args[0]), err, lastLine(errs.String()))
 	}
 	if r, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
 		u.cpu = time.Duration(r.Utime.Nano() + r.Stime.Nano()).Seconds()

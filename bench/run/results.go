@@ -8,7 +8,9 @@ import (
 type sample struct {
 	wall, cpu float64 // seconds
 	rss       float64 // MiB
-	read      float64 // MiB of the image, where it is said
+	read      float64 // MiB of the image, where it is said; from S3 by a restore
+	gets      float64 // requests to S3
+	amplified float64 // what the restore of gen1 reads from S3, as a multiple of what its backup stored
 	added     float64 // MiB that the store grew by
 	total     float64 // MiB of the store after it
 }
@@ -60,5 +62,8 @@ func wall(s sample) float64  { return s.wall }
 func cpu(s sample) float64   { return s.cpu }
 func rss(s sample) float64   { return s.rss }
 func read(s sample) float64  { return s.read }
+func gets(s sample) float64  { return s.gets }
 func added(s sample) float64 { return s.added }
 func total(s sample) float64 { return s.total }
+
+func amplified(s sample) float64 { return s.amplified }

@@ -63,7 +63,7 @@ func procField(path, key string) string {
 
 // table renders all that was measured.
 func (r *results) table(head string, rows []row) string {
-	lines := [][]string{{"", "", ours, "restic", "restic 64M", "borg", "borg 4M", "zstd", "qemu-img", theRoof, "x restic", "x borg", "of roof", "goal"}}
+	lines := [][]string{{"", "", ours, "restic", "restic 64M", "borg", "borg 4M", "zstd", "qemu-img", "base", "x restic", "x borg", "of it", "goal"}}
 	for _, row := range rows {
 		if line := r.line(row); slices.ContainsFunc(line[2:], func(c string) bool { return c != none && c != "" }) {
 			lines = append(lines, line)
@@ -83,14 +83,14 @@ func (r *results) line(row row) []string {
 	for _, p := range []string{"zstd", "qemu-img"} {
 		line = append(line, r.cell(cell{p, row.theirs}, row.of))
 	}
-	line = append(line, r.cell(cell{theRoof, row.roof}, row.of))
+	line = append(line, r.cell(row.base, row.of))
 	mine, ok := r.median(row.mine, row.of)
 	if !ok || mine <= 0 {
 		return append(line, none, none, none, row.goal.text())
 	}
 	times := []float64{r.times(mine, row, 0), r.times(mine, row, 1)}
 	share := 0.0
-	if v, ok := r.median(cell{theRoof, row.roof}, row.of); ok {
+	if v, ok := r.median(row.base, row.of); ok {
 		share = v / mine
 	}
 	line = append(line, number(times[0]), number(times[1]), percent(share))
@@ -146,7 +146,7 @@ func (g goal) text() string {
 	add(g.peers, "%gx peers")
 	add(g.restic, "%gx restic")
 	add(g.borg, "%gx borg")
-	add(100*g.roof, "%g %% of roof")
+	add(100*g.share, "%g %%")
 	add(g.most, "≤ %g")
 	return strings.Join(parts, ", ")
 }
@@ -157,7 +157,7 @@ func (g goal) verdict(mine float64, times []float64, share float64) string {
 	if g == (goal{}) {
 		return ""
 	}
-	met := times[0] >= g.restic && times[1] >= g.borg && slices.Min(times) >= g.peers && share >= g.roof &&
+	met := times[0] >= g.restic && times[1] >= g.borg && slices.Min(times) >= g.peers && share >= g.share &&
 		(g.most == 0 || mine <= g.most)
 	if met {
 		return g.text() + ": met"

@@ -67,6 +67,7 @@ var directions = []rule{
 
 	// What make bench runs. The roof stands on the engine's rooms, so that it does the same work.
 	{pkg: "bench/roof", may: []string{"internal/vault/format", "internal/vault/naming", "internal/vault/compress", "internal/vault/sealing"}},
+	{pkg: "bench/growth", may: []string{"internal/vault", "internal/vault/...", "internal/blob/local"}, testSupport: true},
 	{pkg: "bench/...", may: nil},
 
 	// Tests and what only tests import.
