@@ -40,9 +40,9 @@ type rewriteOptions struct {
 // mender has what is to be kept of a pack and is damaged. It is called
 // concurrently.
 type mender interface {
-	// block fills b with the block of a digest or, where nobody has it, with
-	// bytes that the digest doesn't fit: readers go on to see the damage.
-	block(ctx context.Context, p Placement, group int32, slot int, d *format.Digest, b []byte) error
+	// block fills b with the block of a digest, and reports whether somebody
+	// has it.
+	block(ctx context.Context, p Placement, group int32, slot int, d *format.Digest, b []byte) (bool, error)
 	// lose is told of a page that the next generation won't have.
 	lose(p Placement, page int32)
 }
@@ -62,7 +62,8 @@ const (
 // object, with the second copies of their directories and placement segments,
 // and returns where they lie. What is kept is checked: of data packs each
 // block against its digest. A pack of which something kept is damaged is left
-// out. Numbers of blocks and pages stay what they are.
+// out, or rewritten without that, if opt.mend is there; the digests of blocks
+// that are lost are kept. Numbers of blocks and pages stay what they are.
 //
 // It takes what the writer has placed, so nothing else may place packs by the
 // same writer at the same time.

@@ -2,6 +2,7 @@ package vault
 
 import (
 	"context"
+	"math/bits"
 
 	"holdfast/internal/vault/format"
 	"holdfast/internal/vault/hooks"
@@ -69,7 +70,8 @@ func (o *mergedObject) end(p *rewritePack) error {
 		}
 		placed.dir = dir.Append(nil, box)
 	} else {
-		placed.directory = &pack.Directory{Header: p.header, Containers: p.containers}
+		placed.directory = &pack.Directory{Header: p.header, Containers: p.containers, Lost: p.lost()}
+		placed.live = int64(len(placed.directory.Lost))
 		for _, c := range p.containers {
 			placed.live += int64(format.CountBlocks(c.Groups))
 			c.Digests = present(c)
@@ -92,6 +94,20 @@ func present(c *pack.Container) []format.Digest {
 	for n := range min(len(out), len(c.Digests)) {
 		if c.Groups[n/format.GroupBlocks].Has(n % format.GroupBlocks) {
 			out[n] = c.Digests[n]
+		}
+	}
+	return out
+}
+
+// lost returns the blocks that are to be kept and nobody has.
+func (p *rewritePack) lost() []pack.Lost {
+	var out []pack.Lost
+	for c, container := range p.containers {
+		for g := range container.Groups {
+			for m := p.keep[c].group(g) &^ container.Groups[g].Present; m != 0; m &= m - 1 {
+				n := g*format.GroupBlocks + bits.TrailingZeros32(m)
+				out = append(out, pack.Lost{Container: uint8(c), Block: uint16(n), Digest: container.Digests[n]})
+			}
 		}
 	}
 	return out

@@ -72,34 +72,60 @@ func (r *rewriter) beginData(ctx context.Context, p *rewritePack, live *[format.
 	p.dir = d
 	var parts []rewritePart
 	blocks := 0
-	for c, container := range d.Containers {
-		next := &pack.Container{Groups: make([]format.Group, len(container.Groups)), Digests: container.Digests}
-		p.containers = append(p.containers, next)
+	for c, digests := range withLost(d) {
+		container := d.Containers[c]
+		p.containers = append(p.containers, &pack.Container{Groups: make([]format.Group, len(container.Groups)), Digests: digests})
 		for g := range container.Groups {
 			group := &container.Groups[g]
-			keep := group.Present
+			all := known(digests[g*format.GroupBlocks:])
+			keep := all
 			if live != nil {
 				keep = live[c].group(g)
 			}
-			if keep&^group.Present != 0 {
+			if keep&^all != 0 {
 				return nil, nil, &CorruptError{Object: p.place.Object, What: fmt.Sprintf(
-					"it has no block %d in container %d", g*format.GroupBlocks+bits.TrailingZeros32(keep&^group.Present), c)}
-			}
-			if keep == 0 {
-				continue
+					"it has no block %d in container %d", g*format.GroupBlocks+bits.TrailingZeros32(keep&^all), c)}
 			}
 			p.keep[c].addGroup(g, keep)
 			n := bits.OnesCount32(keep)
 			blocks += n
-			p.likely += int64(group.Length) * int64(n) / int64(group.Blocks())
+			if keep&group.Present == 0 && (keep == 0 || r.opt.mend == nil) {
+				continue
+			}
+			p.likely += int64(group.Length) * int64(n) / int64(max(1, group.Blocks()))
 			p.most += int64(n)*format.BlockSize + format.TagSize
 			parts = append(parts, rewritePart{number: int32(c*format.ContainerGroups + g), off: group.Offset, length: group.Length})
 		}
 	}
-	dir := int64(format.MaxSummary + 2*format.HeaderSize + blocks*format.DigestSize + (format.PackContainers+2)*format.TagSize)
+	dir := int64(format.MaxSummary + 2*format.HeaderSize + blocks*(format.DigestSize+4) + (format.PackContainers+3)*format.TagSize)
 	p.likely, p.most = p.likely+dir, p.most+dir
 	slices.SortFunc(parts, func(a, b rewritePart) int { return cmp.Compare(a.off, b.off) })
 	return &d.Header, parts, nil
+}
+
+// withLost returns the digests of a directory's containers, those of lost
+// blocks among them.
+func withLost(d *pack.Directory) [][]format.Digest {
+	out := make([][]format.Digest, len(d.Containers))
+	for c := range out {
+		out[c] = make([]format.Digest, len(d.Containers[c].Groups)*format.GroupBlocks)
+		copy(out[c], d.Containers[c].Digests)
+	}
+	for _, l := range d.Lost {
+		out[l.Container][l.Block] = l.Digest
+	}
+	return out
+}
+
+// known returns the slots of the first group that have a digest.
+func known(digests []format.Digest) uint32 {
+	all := uint32(0)
+	for slot := range digests[:format.GroupBlocks] {
+		if digests[slot] != (format.Digest{}) {
+			all |= 1 << slot
+		}
+	}
+	return all
 }
 
 func (r *rewriter) beginPages(ctx context.Context, p *rewritePack, pages *pageSet) (*format.Header, []rewritePart, error) {
@@ -193,7 +219,9 @@ func (u *rewriteWorker) do(ctx context.Context, run *rewriteRun) error {
 	run.in = run.in[:size]
 	place := &run.p.place
 	whole := true
-	if err := u.r.w.read.get(ctx, place.Object, run.in, place.Offset+run.off()); err != nil {
+	if size == 0 {
+		// Only blocks that were lost before.
+	} else if err := u.r.w.read.get(ctx, place.Object, run.in, place.Offset+run.off()); err != nil {
 		if u.r.opt.mend == nil || !errors.Is(err, ErrCorrupt) {
 			return err
 		}
@@ -206,7 +234,7 @@ func (u *rewriteWorker) do(ctx context.Context, run *rewriteRun) error {
 		part := &run.parts[i]
 		at := int64(part.off) - run.off()
 		sealed := run.in[at : at+int64(part.length)]
-		if !whole {
+		if !whole && part.length > 0 {
 			err := u.r.w.read.get(ctx, place.Object, sealed, place.Offset+int64(part.off))
 			if errors.Is(err, ErrCorrupt) {
 				sealed = nil
@@ -256,12 +284,17 @@ func (u *rewriteWorker) group(ctx context.Context, run *rewriteRun, part *rewrit
 	p := run.p
 	c, g := int(part.number)/format.ContainerGroups, int(part.number)%format.ContainerGroups
 	old := &p.dir.Containers[c].Groups[g]
-	digests := p.dir.Containers[c].Digests[g*format.GroupBlocks:]
+	digests := p.containers[c].Digests[g*format.GroupBlocks:]
 	keep := p.keep[c].group(g)
 	packed, plain, err := u.open(p, part.number, old, sealed)
-	bad := keep
+	bad := keep & old.Present
 	if err == nil {
-		bad = wrongBlocks(u.hasher, old, plain, digests, keep)
+		bad = wrongBlocks(u.hasher, old, plain, digests, bad)
+	}
+	if u.r.opt.mend == nil {
+		keep &= old.Present // what was lost before stays so
+	} else {
+		bad |= keep &^ old.Present
 	}
 	if bad != 0 && u.r.opt.mend == nil {
 		what := fmt.Sprintf("group %d at byte %d", part.number, p.place.Offset+int64(old.Offset))
@@ -288,9 +321,18 @@ func (u *rewriteWorker) group(ctx context.Context, run *rewriteRun, part *rewrit
 		}
 		n := len(u.kept)
 		u.kept = u.kept[:n+format.BlockSize]
-		if err := u.r.opt.mend.block(ctx, p.place, part.number, slot, &digests[slot], u.kept[n:]); err != nil {
+		ok, err := u.r.opt.mend.block(ctx, p.place, part.number, slot, &digests[slot], u.kept[n:])
+		if err != nil {
 			return err
 		}
+		if !ok {
+			u.kept = u.kept[:n]
+			next.Present &^= 1 << slot
+		}
+	}
+	if next.Present == 0 {
+		run.sealed = append(run.sealed, format.Group{})
+		return nil
 	}
 	packed, next.Codec = u.enc.Encode(u.again, u.kept)
 	run.put(packed, sealing.GroupPart, part.number, next)

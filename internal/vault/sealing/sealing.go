@@ -48,6 +48,7 @@ const (
 	DigestsPart Part = 3 // number: the container
 	PagePart    Part = 4 // number: the page
 	WholePart   Part = 5 // number: 0; a segment's or record's only part
+	LostPart    Part = 6 // number: 0; the lost blocks of a directory
 )
 
 // ErrSeal is returned for a part that doesn't open: it was changed, moved, or
