@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 
 	"holdfast/internal/vault/format"
@@ -14,17 +15,19 @@ import (
 // budget is the default of engine.index_budget_mib.
 const budget = 512 << 20
 
-// segmentContainers is how many containers one segment has: as many as a
-// backup of 16 GiB of new data.
-const segmentContainers = 4096
+// segmentContainers is how many containers one segment has: as many as one of
+// 256 GiB of new data, the largest that a backup writes.
+const segmentContainers = 64 << 10
 
-// holdHooks fills an index as backups of unique data would, and looks a few of
-// its hooks up.
+// holdHooks fills an index as backups of unique data would, and prints how
+// many MiB it holds then.
 func holdHooks(tib int) error {
 	index := hooks.NewIndex(budget)
 	vault := format.ID{1}
 	containers := tib << 40 / (format.ContainerBlocks * format.BlockSize)
 	r := rand.New(rand.NewPCG(1, 2))
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
 	last := uint64(0)
 	for first := 0; first < containers; first += segmentContainers {
 		s := segment(r, first)
@@ -34,7 +37,11 @@ func holdHooks(tib int) error {
 	if _, ok := index.View(vault).Lookup(last); !ok && tib == 1 {
 		return errors.New("a hook is not found")
 	}
-	return nil
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	runtime.KeepAlive(index)
+	_, err := fmt.Printf("{\"held\": %.1f}\n", float64(after.HeapAlloc-before.HeapAlloc)/(1<<20))
+	return err
 }
 
 // segment returns the hooks of containers whose blocks' digests are random.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -100,14 +101,9 @@ func onAllCores(work func() error) error {
 
 // digest computes the digests of a range's blocks, zero for those of zeros.
 func digest(h *naming.Hasher, to []format.Digest, data []byte) []format.Digest {
-	to = to[:0]
-	for i := 0; i < len(data); i += format.BlockSize {
-		var d format.Digest
-		if block := data[i : i+format.BlockSize]; !naming.IsZero(block) {
-			d = h.Block(block)
-		}
-		to = append(to, d)
-	}
+	n := len(data) / format.BlockSize
+	to = slices.Grow(to[:0], n)[:n]
+	h.Blocks(to, data)
 	return to
 }
 

@@ -65,7 +65,8 @@ func procField(path, key string) string {
 func (r *results) table(head string, rows []row) string {
 	lines := [][]string{{"", "", ours, "restic", "restic 64M", "borg", "borg 4M", "zstd", "qemu-img", "base", "x restic", "x borg", "of it", "goal"}}
 	for _, row := range rows {
-		if line := r.line(row); slices.ContainsFunc(line[2:], func(c string) bool { return c != none && c != "" }) {
+		line := r.line(row)
+		if slices.ContainsFunc(line[2:len(line)-1], func(c string) bool { return c != none }) {
 			lines = append(lines, line)
 		}
 	}
