@@ -37,7 +37,7 @@ func (v *vaultFlags) add(cmd *cobra.Command) {
 	v.addConfig(cmd)
 	v.addData(cmd)
 	addText(cmd, &v.project, "project", "`NAME` or id of the project (default: the admin's; in a bare store: all)")
-	addText(cmd, &v.store, "store", "read the bare store in `DIR`, without a catalog (needs --key-file)")
+	addText(cmd, &v.store, "store", "read the bare store in `PLACE`, a folder or s3://bucket/prefix?endpoint=URL, without a catalog (needs --key-file)")
 	addText(cmd, &v.keyFile, "key-file", "master key `FILE`, or recovery identity, of the bare store")
 	cmd.Flags().BoolVar(&v.json, "json", false, "print JSON")
 }

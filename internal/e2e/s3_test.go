@@ -109,6 +109,14 @@ func TestBucket(t *testing.T) {
 		t.Error("the bare bucket gave other bytes")
 	}
 
+	// A copy of the bucket in a folder is a store too.
+	folder := filepath.Join(t.TempDir(), "copy")
+	must(t, os.CopyFS(filepath.Join(folder, "objects"), os.DirFS(b.s3.Path(bucket, prefix))))
+	out, err := exec.Command(program, "vault", "list", "--store", folder, "--key-file", filepath.Join(b.dir, "master.key")).CombinedOutput()
+	if err != nil || strings.Count(string(out), "source") != 2 {
+		t.Errorf("list of the copy: %v\n%s", err, out)
+	}
+
 	keys := []string{"HOLDFAST_S3_ACCESS_KEY=" + s3test.AccessKey, "HOLDFAST_S3_SECRET_KEY=hunter2"}
 	for want, try := range map[string]func() (string, error){
 		"store: HOLDFAST_S3_ACCESS_KEY must be set":              func() (string, error) { return b.bareAt(t, bucket, nil, "list") },
