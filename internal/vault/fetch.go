@@ -19,7 +19,7 @@ import (
 // A job's fetchers each hold up to 13 MiB.
 const (
 	minFetchers = 6
-	maxFetchers = 8
+	maxFetchers = 7
 	writeSize   = 1 << 20
 	zeroPiece   = int64(1) << 30 // of one call of Target.Zero
 )
@@ -127,7 +127,12 @@ func (x *restorer) tell() {
 func (f *fetcher) do(ctx context.Context, t task) error {
 	f.out = f.out[:0]
 	if int64(cap(f.buf)) < t.size {
-		f.buf = make([]byte, min(fetchSize, 2*t.size))
+		// At most two sizes, so that little garbage is made.
+		n := int64(fetchSize / 8)
+		if t.size > n {
+			n = fetchSize
+		}
+		f.buf = make([]byte, n)
 	}
 	buf := f.buf[:t.size]
 	if err := f.x.r.get(ctx, t.object, buf, t.off); err != nil {
@@ -184,7 +189,9 @@ func (f *fetcher) take(ctx context.Context, t task, first int, sealed []byte) er
 		if err != nil {
 			return err
 		}
-		f.out = append(f.out, group...) // raw groups are elsewhere
+		if f.out = f.out[:n+size]; &f.out[n] != &group[0] { // a raw group is where it was read
+			copy(f.out[n:], group)
+		}
 		return nil
 	}
 	group, err := openPiece(t.w, p, f.dec, sealed, f.group[:size])

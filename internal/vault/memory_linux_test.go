@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -102,6 +103,40 @@ func TestMemory(t *testing.T) {
 	}
 	check(t, "restore", base)
 	compareSparse(t, src, dst)
+
+	base = resetPeak(t)
+	readSparse(t, openReader(t, r, ref), src)
+	check(t, "reading at random", base)
+}
+
+// readSparse reads a backup from one end of its data to the other, with four
+// readers, and compares it with the source.
+func readSparse(t *testing.T, b io.ReaderAt, src sparseFile) {
+	t.Helper()
+	var wg sync.WaitGroup
+	for n := range int64(4) {
+		wg.Go(func() {
+			x, y := make([]byte, 2<<20), make([]byte, 2<<20)
+			for off := n * src.size / 4; off < (n+1)*src.size/4; {
+				start, end, err := src.NextData(off)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				for off = start; off < min(end, (n+1)*src.size/4); off += int64(len(x)) {
+					size := min(int64(len(x)), src.size-off)
+					_, err1 := src.ReadAt(x[:size], off)
+					_, err2 := b.ReadAt(y[:size], off)
+					if err1 != nil || err2 != nil || !bytes.Equal(x[:size], y[:size]) {
+						t.Errorf("near byte %d: %v, %v", off, err1, err2)
+						return
+					}
+				}
+				off = max(off, end)
+			}
+		})
+	}
+	wg.Wait()
 }
 
 // check requires that the peak of memory since resetPeak is within a job's
