@@ -26,17 +26,21 @@ func (v *Vault) Backup(ctx context.Context, req BackupRequest) (Result, error) {
 	if err := v.validate(&req); err != nil {
 		return Result{}, err
 	}
+	seen, err := v.reader().sight(ctx)
+	if err != nil {
+		return Result{}, err
+	}
 	begun, err := v.cfg.Fence.Begin(ctx, req.Session)
 	if err != nil {
 		return Result{}, fmt.Errorf("begin session: %w", err)
+	}
+	if err := seen.check(begun.Announced, begun.Incarnation); err != nil {
+		return Result{}, err
 	}
 	ctx, fail := context.WithCancelCause(ctx)
 	s := newSession(v, req.Session, begun, fail)
 	defer s.uploads.wg.Wait()
 	defer fail(context.Canceled)
-	if err := s.read.guard(ctx, begun.Announced, begun.Incarnation); err != nil {
-		return Result{}, err
-	}
 	b := &backup{s: s, req: req, size: req.Source.Size()}
 	result, err := b.run(ctx)
 	if err != nil {

@@ -75,6 +75,7 @@ type collection struct {
 	w   *writer
 	res CollectResult
 
+	seen      sighting // before the first survey
 	objects   *objectTable
 	words     []uint64    // memory of marks
 	sessions  map[ID]bool // as the last survey said
@@ -88,8 +89,11 @@ type collection struct {
 
 // run works in rounds, each of which takes as many packs as its memory allows.
 func (c *collection) run(ctx context.Context) error {
+	var err error
+	if c.seen, err = c.w.read.sight(ctx); err != nil {
+		return err
+	}
 	for more, first := true, true; more; first = false {
-		var err error
 		if more, err = c.round(ctx, first); err != nil {
 			return err
 		}
@@ -154,7 +158,7 @@ func (c *collection) round(ctx context.Context, first bool) (bool, error) {
 // begin makes sure that the catalog is the newest, and that something may be
 // removed by it.
 func (c *collection) begin(ctx context.Context, v *inventory) error {
-	if err := c.w.read.guard(ctx, v.Announced, v.Incarnation); err != nil {
+	if err := c.seen.check(v.Announced, v.Incarnation); err != nil {
 		return err
 	}
 	if c.res.Held = v.Hold; v.Hold {

@@ -17,22 +17,35 @@ import (
 // free may be in use. Recovery makes a catalog that fits the store.
 var ErrOldCatalog = errors.New("the catalog is not the newest of this store's vault: recover it from the store")
 
-// guard fails where the store knows of a newer state of the catalog than the
-// catalog itself: an epoch that it has not announced, or another incarnation.
-func (r *reader) guard(ctx context.Context, announced int64, incarnation ID) error {
-	epoch, _, err := r.newest(ctx, format.Epochs, format.KindEpoch, sealing.EpochLabel)
-	if err != nil {
-		return err
-	}
-	if epoch > announced {
-		return fmt.Errorf("vault %s: %w (it knows epoch %d, the store %d)", r.vault, ErrOldCatalog, announced, epoch)
+// sighting is what a store says of the catalogs of a vault.
+type sighting struct {
+	vault       ID
+	epoch       int64 // the newest that was announced there, 0 for none
+	incarnation ID    // the newest, if there is one
+	taken       bool  // there is one
+}
+
+// sight looks at the store. It comes before the catalog is asked what it has
+// announced: what the store shows by then, the newest catalog knows.
+func (r *reader) sight(ctx context.Context) (sighting, error) {
+	s := sighting{vault: r.vault}
+	var err error
+	if s.epoch, _, err = r.newest(ctx, format.Epochs, format.KindEpoch, sealing.EpochLabel); err != nil {
+		return s, err
 	}
 	number, who, err := r.newest(ctx, format.Incarnations, format.KindIncarnation, sealing.IncarnationLabel)
-	if err != nil {
-		return err
+	s.incarnation, s.taken = who, number > 0
+	return s, err
+}
+
+// check fails where the store knew of a newer state of the catalog than the
+// catalog itself: an epoch that it has not announced, or another incarnation.
+func (s sighting) check(announced int64, incarnation ID) error {
+	if s.epoch > announced {
+		return fmt.Errorf("vault %s: %w (it knows epoch %d, the store %d)", s.vault, ErrOldCatalog, announced, s.epoch)
 	}
-	if number > 0 && who != incarnation {
-		return fmt.Errorf("vault %s: %w (incarnation %s took over from %s)", r.vault, ErrOldCatalog, who, incarnation)
+	if s.taken && s.incarnation != incarnation {
+		return fmt.Errorf("vault %s: %w (incarnation %s took over from %s)", s.vault, ErrOldCatalog, s.incarnation, incarnation)
 	}
 	return nil
 }
