@@ -44,3 +44,26 @@ const (
 	HeaderSize = format.HeaderSize
 	GroupSize  = format.GroupSize
 )
+
+// OpenSegment opens an index segment's object and returns how many hooks it
+// has, and the generations of the packs that it names.
+func OpenSegment(keys Keys, b []byte) (n int, generations map[uint32]bool, err error) {
+	s, err := openSegment(keys, b)
+	if err != nil {
+		return 0, nil, err
+	}
+	generations = map[uint32]bool{}
+	for i := range s.Places {
+		generations[s.Places[i].Generation] = true
+	}
+	return len(s.Hooks), generations, nil
+}
+
+// Lost returns how many blocks of a data pack's generation are lost.
+func (v *Vault) Lost(ctx context.Context, p Placement) (int, error) {
+	d, err := v.reader().readDirectory(ctx, p, inPack)
+	if err != nil {
+		return 0, err
+	}
+	return len(d.Lost), nil
+}
