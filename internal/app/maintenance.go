@@ -12,6 +12,7 @@ import (
 	"holdfast/internal/jobs"
 	"holdfast/internal/obs"
 	"holdfast/internal/service"
+	"holdfast/internal/vault"
 	"holdfast/internal/worker"
 )
 
@@ -20,6 +21,7 @@ import (
 type (
 	Collected = worker.CollectReport
 	Verified  = worker.VerifyReport
+	Healed    = worker.HealReport
 )
 
 // Deleted says what became of a backup that was to be deleted.
@@ -156,6 +158,16 @@ func (v *Vault) Verify(ctx context.Context, r VerifyRequest) (Verified, error) {
 		return Verified{}, err
 	}
 	return *report.Verify, err
+}
+
+// Heal makes packs of a project whole that are marked as damaged, where their
+// blocks are found elsewhere.
+func (v *Vault) Heal(ctx context.Context, project string, tell func(Progress)) (Healed, error) {
+	report, err := v.care(ctx, project, v.service.StartHeal, tell)
+	if report.Heal == nil {
+		return Healed{Damaged: []vault.DamagedPack{}}, err
+	}
+	return *report.Heal, err
 }
 
 // care runs a job on a project's vault in this process.

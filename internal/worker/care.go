@@ -20,6 +20,7 @@ type VaultReport struct {
 	Size    int64          `json:"size,omitempty"`
 	Collect *CollectReport `json:"collect,omitempty"`
 	Verify  *VerifyReport  `json:"verify,omitempty"`
+	Heal    *HealReport    `json:"heal,omitempty"`
 }
 
 // care is one attempt at a job on a vault.
@@ -84,19 +85,14 @@ func (c *care) session(ctx context.Context, step string) (ref vault.SessionRef, 
 	return vault.SessionRef{Vault: c.vault, Session: id, Token: c.run.Job.Attempt}, ended, err
 }
 
-// marks says which packs of a report are to be marked as damaged: those that a
-// restore would meet.
+// marks says how the packs of a report are marked as damaged.
 func marks(damaged []vault.DamagedPack) []catalog.Damage {
-	var all []catalog.Damage
-	for _, d := range damaged {
-		if d.Spare {
-			continue
-		}
-		what := "damaged"
+	all := make([]catalog.Damage, len(damaged))
+	for i, d := range damaged {
+		all[i] = catalog.Damage{Pack: d.Pack, What: "damaged", Spare: d.Spare}
 		if len(d.What) > 0 {
-			what = d.What[0]
+			all[i].What = d.What[0]
 		}
-		all = append(all, catalog.Damage{Pack: d.Pack, What: what})
 	}
 	return all
 }
@@ -108,7 +104,7 @@ func (w *Worker) careFailed(ctx context.Context, tx *catalog.Tx, job jobs.Job, p
 	if err != nil {
 		return err
 	}
-	for _, step := range []string{collectStep} {
+	for _, step := range []string{collectStep, healStep} {
 		session, err := stepOf(job.ID, step)
 		if err != nil {
 			return err

@@ -9,8 +9,11 @@ import (
 	"holdfast/internal/vault"
 )
 
-// collectStep is the step of a job on a vault that has a session of its own.
-const collectStep = "collect"
+// The steps of jobs on a vault that have a session of their own.
+const (
+	collectStep = "collect"
+	healStep    = "heal"
+)
 
 // CollectReport is what a collection did; see vault.CollectResult. Sizes are in
 // bytes.

@@ -126,8 +126,10 @@ func nameable(ctx context.Context, tx *catalog.Tx, id vault.ID, b *vault.Begun) 
 	}
 	damaged := make(map[catalog.ID]bool, len(damage))
 	for _, d := range damage {
-		damaged[d.Pack] = true
-		b.Damaged = append(b.Damaged, d.Pack)
+		if !d.Spare {
+			damaged[d.Pack] = true
+			b.Damaged = append(b.Damaged, d.Pack)
+		}
 	}
 	return tx.Writable(ctx, id, func(pack catalog.ID, generation uint32) error {
 		if !damaged[pack] {

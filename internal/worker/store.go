@@ -125,7 +125,7 @@ func (w *Worker) committer(
 }
 
 // afterCommit starts what a session's commit makes possible: the end of a
-// collection that waited for it.
+// collection that waited for it, and healing with what the backup has read.
 func (w *Worker) afterCommit(ctx context.Context, tx *catalog.Tx, job jobs.Job) error {
 	session, err := sessionOf(job.ID)
 	if err != nil {
@@ -135,7 +135,10 @@ func (w *Worker) afterCommit(ctx context.Context, tx *catalog.Tx, job jobs.Job) 
 	if err != nil || !known {
 		return err
 	}
-	return w.Service.SessionEnded(ctx, tx, ended, true)
+	if err := w.Service.SessionEnded(ctx, tx, ended, true); err != nil {
+		return err
+	}
+	return w.Service.HealSoon(ctx, tx, job.ProjectID, ended.Vault)
 }
 
 // releaseParent starts what waited for a session's pin of its parent to end.

@@ -88,7 +88,10 @@ func (c *care) verified(ctx context.Context, tx *catalog.Tx, p service.VaultWork
 	if _, err := tx.MarkDamaged(ctx, c.vault, marks(report.DamagedPacks)); err != nil {
 		return err
 	}
-	return c.releaseAll(ctx, tx, c.run.Job.ID)
+	if err := c.releaseAll(ctx, tx, c.run.Job.ID); err != nil || p.Alone {
+		return err
+	}
+	return c.Service.HealSoon(ctx, tx, c.run.Job.ProjectID, c.vault)
 }
 
 // pinned pins the backups to be verified, and returns their records. One that

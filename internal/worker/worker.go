@@ -77,6 +77,7 @@ func (w *Worker) Handlers() map[string]jobs.Handler {
 		service.JobVaultCollect:   handle(w.collectVault, w.careFailed),
 		service.JobVaultMaintain:  handle(w.maintainVault, w.careFailed),
 		service.JobVaultVerify:    handle(w.verifyVault, w.careFailed),
+		service.JobVaultHeal:      handle(w.healVault, w.careFailed),
 	}
 }
 
@@ -96,7 +97,7 @@ func Pools(heavy int) []jobs.Pool {
 			service.JobVolumeDelete, service.JobVolumeExtend, service.JobVolumeTidy, service.JobSnapshotDelete,
 			service.JobBackupDelete,
 		}},
-		{N: 1, Kinds: []string{service.JobVaultCollect}},
+		{N: 1, Kinds: []string{service.JobVaultCollect, service.JobVaultHeal}},
 		{N: 1, Kinds: []string{service.JobVaultMaintain, service.JobVaultVerify}},
 	}
 }
