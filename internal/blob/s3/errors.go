@@ -77,7 +77,7 @@ func (s *Store) answered(status int, err error) error {
 	if message != "" {
 		text += ": " + message
 	}
-	kind, hint := kindOf(status, code)
+	hint, kind := kindOf(status, code)
 	if code == "NoSuchBucket" {
 		text = "there is no bucket " + s.bucket
 	}
@@ -107,36 +107,36 @@ func words(err error) (code, message string) {
 }
 
 // kindOf returns what of blob's an answer means, nil where trying again may
-// help, and a hint for the operator.
-func kindOf(status int, code string) (kind error, hint string) {
+// help, with a hint for the operator.
+func kindOf(status int, code string) (hint string, kind error) {
 	switch code {
 	case "NoSuchKey":
-		return blob.ErrNotFound, ""
+		return "", blob.ErrNotFound
 	case "QuotaExceeded", "NoSpaceLeftOnDevice", "XMinioStorageFull", "XMinioAdminBucketQuotaExceeded", "InsufficientStorage":
-		return blob.ErrNoSpace, ""
+		return "", blob.ErrNoSpace
 	case "EntityTooLarge", "KeyTooLongError":
-		return blob.ErrInvalid, ""
+		return "", blob.ErrInvalid
 	case "RequestTimeTooSkewed":
-		return blob.ErrRefused, "set this machine's clock"
+		return "set this machine's clock", blob.ErrRefused
 	case "AuthorizationHeaderMalformed", "PermanentRedirect", "TemporaryRedirect":
-		return blob.ErrRefused, "is the region right?"
+		return "is the region right?", blob.ErrRefused
 	case "SlowDown", "RequestTimeout", "IncompleteBody", "BadDigest", "XAmzContentSHA256Mismatch", "OperationAborted", "RequestLimitExceeded":
-		return nil, ""
+		return "", nil
 	}
 	switch status {
 	case http.StatusInsufficientStorage:
-		return blob.ErrNoSpace, ""
+		return "", blob.ErrNoSpace
 	case http.StatusRequestTimeout, http.StatusConflict, http.StatusTooEarly, http.StatusTooManyRequests:
-		return nil, ""
+		return "", nil
 	case http.StatusNotImplemented, http.StatusHTTPVersionNotSupported:
-		return blob.ErrRefused, ""
+		return "", blob.ErrRefused
 	case http.StatusMovedPermanently, http.StatusFound, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
-		return blob.ErrRefused, "is the endpoint right, and the region?"
+		return "is the endpoint right, and the region?", blob.ErrRefused
 	}
 	if status >= 500 {
-		return nil, ""
+		return "", nil
 	}
-	return blob.ErrRefused, ""
+	return "", blob.ErrRefused
 }
 
 // line makes a text one printable line of bounded length.

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -130,7 +131,7 @@ func (c Config) options() s3.Options {
 		o.Region = "us-east-1"
 	}
 	if c.Endpoint != "" {
-		o.BaseEndpoint = aws.String(c.Endpoint)
+		o.BaseEndpoint = aws.String(strings.TrimSuffix(c.Endpoint, "/"))
 	}
 	return o
 }

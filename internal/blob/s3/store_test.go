@@ -81,7 +81,7 @@ func stores(t *testing.T) func(testing.TB) *s3.Store {
 
 func config(server *s3test.Server) s3.Config {
 	return s3.Config{
-		Endpoint: server.URL(), Region: s3test.Region, Bucket: "bucket", PathStyle: true,
+		Endpoint: server.URL() + "/", Region: s3test.Region, Bucket: "bucket", PathStyle: true,
 		AccessKey: s3test.AccessKey, SecretKey: s3test.SecretKey,
 	}
 }
