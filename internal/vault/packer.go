@@ -184,11 +184,19 @@ func (p *packer) newPack() (*openPack, error) {
 	return o, err
 }
 
-// add appends a block and returns its number in the container.
-func (c *slot) add(w *sealer, d *format.Digest, block []byte) uint16 {
+// room returns how many blocks the group that is being filled takes.
+func (c *slot) room() int { return format.GroupBlocks - len(c.pending)/format.BlockSize }
+
+// add appends blocks, at most as many as there is room for, and returns the
+// first one's number in the container. A whole group is sealed where it lies.
+func (c *slot) add(w *sealer, digests []format.Digest, blocks []byte) uint16 {
 	n := uint16(len(c.digests))
-	c.digests = append(c.digests, *d)
-	c.pending = append(c.pending, block...)
+	c.digests = append(c.digests, digests...)
+	if len(blocks) == format.GroupSize {
+		c.sealGroup(w, blocks)
+		return n
+	}
+	c.pending = append(c.pending, blocks...)
 	if len(c.pending) == format.GroupSize {
 		c.seal(w)
 	}
@@ -197,17 +205,22 @@ func (c *slot) add(w *sealer, d *format.Digest, block []byte) uint16 {
 
 func (c *slot) full() bool { return len(c.digests) == format.ContainerBlocks }
 
-// seal compresses and seals the blocks that are pending as one group.
+// seal seals the blocks that are pending as one group.
 func (c *slot) seal(w *sealer) {
-	blocks := len(c.pending) / format.BlockSize
-	if blocks == 0 {
-		return
+	if len(c.pending) > 0 {
+		c.sealGroup(w, c.pending)
+		c.pending = c.pending[:0]
 	}
+}
+
+// sealGroup compresses and seals blocks as one group.
+func (c *slot) sealGroup(w *sealer, group []byte) {
+	blocks := len(group) / format.BlockSize
 	enc := w.usual
 	if c.pack.dense {
 		enc = w.dense
 	}
-	data, codec := enc.Encode(w.packed, c.pending)
+	data, codec := enc.Encode(w.packed, group)
 	number := uint64(c.number)*format.ContainerGroups + uint64(len(c.groups))
 	w.sealed = c.pack.groups.Seal(w.sealed[:0], data, sealing.GroupPart, number)
 	w.s.sealed.Add(int64(len(w.sealed)))
@@ -219,7 +232,6 @@ func (c *slot) seal(w *sealer) {
 	c.groups = append(c.groups, format.Group{
 		Present: uint32(1<<blocks - 1), Offset: uint32(offset), Length: uint32(len(w.sealed)), Codec: codec,
 	})
-	c.pending = c.pending[:0]
 }
 
 // give takes a container back. Once it is full, the session can find its

@@ -52,7 +52,7 @@ func TestRoomIsFoundInOpenPacks(t *testing.T) {
 				continue
 			}
 			for !c.full() {
-				c.add(w, &format.Digest{byte(n), 1}, block)
+				c.add(w, []format.Digest{{byte(n), 1}}, block)
 			}
 			p.give(ctx, c)
 		}

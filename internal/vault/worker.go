@@ -280,8 +280,9 @@ func (w *worker) store(ctx context.Context) error {
 	var c *slot
 	var pack uint16
 	stored := int64(0)
-	for i := range w.where {
-		if w.where[i].pack != 0 || w.digests[i] == (format.Digest{}) {
+	for i := 0; i < len(w.where); {
+		if !w.wanted(i) {
+			i++
 			continue
 		}
 		if c == nil {
@@ -291,9 +292,13 @@ func (w *worker) store(ctx context.Context) error {
 			}
 			pack = w.packIndex(c.pack.header.Identity)
 		}
-		n := c.add(w.sealer, &w.digests[i], w.block(i))
-		w.where[i] = location{pack: pack, container: c.number, block: n}
-		stored++
+		n := w.fresh(i, c.room())
+		first := c.add(w.sealer, w.digests[i:i+n], w.buf[i*format.BlockSize:(i+n)*format.BlockSize])
+		for k := range n {
+			w.where[i+k] = location{pack: pack, container: c.number, block: first + uint16(k)}
+		}
+		i += n
+		stored += int64(n)
 		if c.full() {
 			w.packer.give(ctx, c)
 			c = nil
@@ -304,6 +309,15 @@ func (w *worker) store(ctx context.Context) error {
 	}
 	w.s.bytesNew.Add(stored * format.BlockSize)
 	return nil
+}
+
+// fresh returns how many blocks from i on, at most limit, are to be stored.
+func (w *worker) fresh(i, limit int) int {
+	n := 1
+	for n < limit && i+n < len(w.where) && w.wanted(i+n) {
+		n++
+	}
+	return n
 }
 
 // encode writes the leaf's page.
