@@ -17,7 +17,7 @@ const (
 	maintainGarbage = 20 // likewise, where maintain asks
 	smallData       = 8 << 20
 	smallPages      = 2 << 20
-	smallMaintain   = 16 << 20 // of either kind
+	smallMaintain   = 8 << 20  // of either kind
 	smallMany       = 16       // objects that are worth merging unasked
 	roundPacks      = 16 << 10 // packs that one round condemns or rewrites
 )

@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"holdfast/internal/blob"
+	"holdfast/internal/blob/fault"
+	"holdfast/internal/blob/mem"
 	"holdfast/internal/vault"
 	"holdfast/internal/vault/format"
 	"holdfast/internal/vault/vaulttest"
@@ -238,6 +240,53 @@ func TestMaintainMerges(t *testing.T) {
 	}
 	r.collect()
 	r.empty()
+}
+
+// TestEachPageIsReadOnce has many backups share most of their maps: a
+// collection's work follows the pages that there are, not the sum of the maps.
+func TestEachPageIsReadOnce(t *testing.T) {
+	faults := fault.New(mem.New())
+	r := newRig(t, func(cfg *vault.Config) { cfg.Store = faults })
+	data := make([]byte, 48<<20)
+	for off := 0; off < len(data); off += 4 << 20 {
+		fill(newRand(uint64(off)), data[off:off+4096])
+	}
+	const backups = 12 // too few for their packs to be merged
+	leaves := len(data) >> 22
+	var refs []vault.RecordRef
+	for n := range backups {
+		fill(newRand(uint64(n)), data[n*4<<20:n*4<<20+4096])
+		var parent *vault.RecordRef
+		if n > 0 {
+			parent = &refs[n-1]
+		}
+		ref, _ := r.backup(r.request(&vaulttest.Volume{Data: data, Holes: 4096}, parent))
+		refs = append(refs, ref)
+	}
+	pages := int64(0)
+	for _, p := range r.fence.Placements() {
+		if p.Kind == vault.PagePack {
+			pages += p.Live
+		}
+	}
+	if sum := int64(backups * (leaves + 1)); pages > sum/3 {
+		t.Fatalf("%d pages, the maps have %d together", pages, sum)
+	}
+	gets := faults.Calls(fault.Get)
+	if res := r.collect(); res.PagesRead != pages || res.Backups != backups {
+		t.Errorf("%d pages were read of %d", res.PagesRead, pages)
+	}
+	if n := faults.Calls(fault.Get) - gets; n > 2*backups {
+		t.Errorf("%d requests for the pages of %d page packs", n, backups)
+	}
+	// What is deleted is no work, and so is most of what was added since.
+	for _, ref := range refs[:backups-1] {
+		r.delete(ref)
+	}
+	if res := r.collect(); res.PagesRead != int64(leaves+1) {
+		t.Errorf("%d pages were read of one map of %d", res.PagesRead, leaves+1)
+	}
+	r.same(refs[backups-1], data)
 }
 
 func TestHeldVaultIsLeftAlone(t *testing.T) {
