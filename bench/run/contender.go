@@ -105,7 +105,7 @@ const (
 	oursBalanced   = "holdfast balanced"
 	oursMaintained = "holdfast maintained"
 	oursS3         = "holdfast S3"
-	oursFarS3      = "holdfast S3, 20 ms"
+	oursFarS3      = "holdfast far S3"
 	growth         = "growth"
 	theRoof        = "roof"
 )

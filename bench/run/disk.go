@@ -20,6 +20,15 @@ func (i images) path(name string) string { return filepath.Join(i.dir, name+".im
 
 func (i images) changeMap(name string) string { return filepath.Join(i.dir, name+".cbt64k.json") }
 
+// made says how the corpus was made, as make-corpus noted at its end.
+func (i images) made() string {
+	b, err := os.ReadFile(filepath.Join(i.dir, "DONE"))
+	if err != nil {
+		return "a corpus that says nothing of itself"
+	}
+	return "corpus of " + string(bytes.TrimSpace(b))
+}
+
 func mib(n int64) float64 { return float64(n) / (1 << 20) }
 
 func freeSpace(dir string) (int64, error) {

@@ -35,10 +35,10 @@ func heading(ctx context.Context, b *bench) string {
 	if err := unix.Uname(&u); err != nil {
 		u = unix.Utsname{}
 	}
-	return fmt.Sprintf("%s, %d x %s, %d GiB, Linux %s, %s\n%s; %s; %s\nmedians of %d rounds; page cache warm; corpus of scale %d, seed %d\n",
+	return fmt.Sprintf("%s, %d x %s, %d GiB, Linux %s, %s\n%s; %s; %s\nmedian of %d rounds; page cache warm; %s\n",
 		time.Now().UTC().Format("2006-01-02 15:04 UTC"), runtime.NumCPU(), procField("/proc/cpuinfo", "model name"),
 		memory()>>30, unix.ByteSliceToString(u.Release[:]), runtime.Version(),
-		version("restic", "version"), version("borg", "--version"), version("qemu-img", "--version"), b.runs, b.scale, b.seed)
+		version("restic", "version"), version("borg", "--version"), version("qemu-img", "--version"), b.runs, b.images.made())
 }
 
 func memory() int64 {
