@@ -188,10 +188,6 @@ func (w *worker) readSpan(j *leafJob, span blockSpan) error {
 	return nil
 }
 
-func (w *worker) block(i int) []byte {
-	return w.buf[i*format.BlockSize : (i+1)*format.BlockSize]
-}
-
 // change finds or stores the blocks of a leaf that isn't the parent's, and
 // encodes its page.
 func (w *worker) change(ctx context.Context, j *leafJob, check [32]byte) error {
