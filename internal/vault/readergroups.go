@@ -143,11 +143,11 @@ func (b *BackupReader) readAhead(from, to int64) {
 		return
 	}
 	leaf := to / format.LeafSize
-	next, last := leaf, b.streams.last
+	first, last := leaf, b.streams.last
 	if leaf < last && last <= leaf+aheadLeaves+1 {
-		next = last
+		first = last
 	}
-	for ; next <= leaf+aheadLeaves && next*format.LeafSize < b.rec.Size; next++ {
+	for next := first; next <= leaf+aheadLeaves && next*format.LeafSize < b.rec.Size; next++ {
 		b.streams.last = next + 1
 		b.users.Go(func() {
 			_ = b.readLeaf(next, nil, 0) // what fails is met again when it is read
