@@ -194,10 +194,18 @@ func (p *planner) pieces(w *window, r *run, object string, d *pack.Directory) er
 		number := int(r.first) + i
 		slot := number % format.GroupBlocks
 		count := min(format.GroupBlocks-slot, int(r.count)-i)
-		for k := range count {
+		there := true
+		for k := 0; k < count; k++ {
 			digest, ok := c.Digest(number + k)
+			if !ok && k > 0 {
+				count = k // those before it first
+				break
+			}
 			if !ok {
-				return absent(object, number+k, r.container)
+				if digest, ok = d.LostDigest(r.container, number); !ok {
+					return absent(object, number, r.container)
+				}
+				there, count = false, 1
 			}
 			digests[int(r.block)+i+k] = digest
 		}
@@ -207,10 +215,34 @@ func (p *planner) pieces(w *window, r *run, object string, d *pack.Directory) er
 		if offset >= p.to || offset+int64(count)*format.BlockSize <= p.from {
 			continue
 		}
+		if !there {
+			w.lost = append(w.lost, lostBlock{offset: offset, object: object, block: number, container: r.container})
+			continue
+		}
 		w.pieces = append(w.pieces, piece{
 			group: c.Groups[number/format.GroupBlocks], part: uint16(int(r.container)*format.ContainerGroups + number/format.GroupBlocks),
 			pack: r.pack, slot: uint8(slot), count: uint8(count), offset: offset, digest: int32(int(r.leaf)*format.LeafBlocks + block),
 		})
+	}
+	return nil
+}
+
+// lostBlock is a block that is wanted and lost. Its digest is known, so that
+// what lies beside it can be read.
+type lostBlock struct {
+	offset    int64 // in the volume
+	object    string
+	block     int
+	container uint8
+}
+
+// lostIn returns the damage that a range of the volume has by lost blocks, nil
+// for none.
+func (w *window) lostIn(from, to int64) error {
+	for i := range w.lost {
+		if l := &w.lost[i]; l.offset < to && l.offset+format.BlockSize > from {
+			return &CorruptError{Object: l.object, What: fmt.Sprintf("block %d of container %d is lost", l.block, l.container)}
+		}
 	}
 	return nil
 }

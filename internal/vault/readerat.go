@@ -233,6 +233,9 @@ func (b *BackupReader) readPieces(w *window, p []byte, off int64) (Placement, er
 		off, end = 0, b.rec.Size
 	}
 	clear(p)
+	if err := w.lostIn(off, off+int64(len(p))); err != nil {
+		return Placement{}, err
+	}
 	first, _ := slices.BinarySearchFunc(w.pieces, off, func(x piece, off int64) int {
 		return cmp.Compare(x.end()-1, off)
 	})

@@ -138,6 +138,9 @@ func (x *restorer) planAll(ctx context.Context, free <-chan *window, planned cha
 		}
 		x.again.Lock()
 		err := x.plan.plan(ctx, w, leaf)
+		if err == nil {
+			err = w.lostIn(x.from, x.end)
+		}
 		x.again.Unlock()
 		if err != nil {
 			return err

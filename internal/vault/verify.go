@@ -249,6 +249,13 @@ func (v *verifier) blocks(p Placement, group int, slots uint32, what string) {
 	d.blocks[group/format.ContainerGroups].addGroup(group%format.ContainerGroups, slots)
 }
 
+// badLeaf notes a leaf of which nothing can be restored, for a pack's sake.
+func (v *verifier) badLeaf(t *mapTask, what string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.bad[pageKey{t.ref.Pack, t.ref.Page, t.print()}] = what
+}
+
 // badPage notes a page that can't be read, or isn't what it should be.
 func (v *verifier) badPage(p Placement, ref maps.Ref, print uint32, what string) {
 	v.mu.Lock()

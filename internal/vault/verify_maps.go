@@ -1,6 +1,7 @@
 package vault
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -212,37 +213,40 @@ func (w *mapWalker) checkLeaf(ctx context.Context, t *mapTask) error {
 		return err
 	}
 	w.digests = [format.LeafBlocks]format.Digest{}
-	known := true
+	unknown := ""
 	end := uint16(0)
 	for _, e := range w.leaf.Extents {
-		ok, err := w.extent(ctx, w.leaf.Packs[e.Pack], e)
+		what, err := w.extent(ctx, w.leaf.Packs[e.Pack], e)
 		if err != nil {
 			return err
 		}
-		known = known && ok
+		unknown = cmp.Or(unknown, what)
 		end = e.Block + e.Count
 	}
 	switch last := int64(t.index)*format.LeafSize + int64(end-1)*format.BlockSize; {
 	case last >= t.size:
 		w.bad(t, w.pages.Bad(t.ref, fmt.Errorf("%w: it maps blocks behind the volume's end", maps.ErrPage)))
-	case known && w.hasher.Leaf(&w.digests) != w.leaf.Check:
+	case unknown != "":
+		// Nothing of the leaf can be checked, so nothing of it is restored.
+		w.v.badLeaf(t, unknown)
+	case w.hasher.Leaf(&w.digests) != w.leaf.Check:
 		w.bad(t, w.pages.Bad(t.ref, fmt.Errorf("%w: its blocks are not those of its check", maps.ErrPage)))
 	}
 	return nil
 }
 
-// extent fills in the digests of an extent's blocks, and reports whether all
-// are known.
-func (w *mapWalker) extent(ctx context.Context, id ID, e maps.Extent) (bool, error) {
-	place, d, err := w.v.directory(ctx, id)
+// extent fills in the digests of an extent's blocks, and returns why they are
+// not all known, empty where they are.
+func (w *mapWalker) extent(ctx context.Context, id ID, e maps.Extent) (string, error) {
+	place, d, what, err := w.v.directory(ctx, id)
 	if err != nil || d == nil {
-		return false, err
+		return what, err
 	}
 	if int(e.Container) >= len(d.Containers) {
 		d = &pack.Directory{Containers: make([]*pack.Container, format.PackContainers)}
 	}
 	c := d.Containers[e.Container]
-	ok := true
+	unknown := ""
 	for i := range int(e.Count) {
 		n := int(e.First) + i
 		var digest format.Digest
@@ -251,14 +255,17 @@ func (w *mapWalker) extent(ctx context.Context, id ID, e maps.Extent) (bool, err
 			digest, has = c.Digest(n)
 		}
 		if !has {
+			what := "blocks of it are lost"
+			if digest, has = d.LostDigest(e.Container, n); !has {
+				what = fmt.Sprintf("it has no block %d in container %d", n, e.Container)
+				unknown = cmp.Or(unknown, what)
+			}
 			w.v.blocks(place, int(e.Container)*format.ContainerGroups+n/format.GroupBlocks, 1<<(n%format.GroupBlocks),
-				fmt.Sprintf("it has no block %d in container %d", n, e.Container))
-			ok = false
-			continue
+				fmt.Sprintf("object %s is damaged: %s", place.Object, what))
 		}
 		w.digests[int(e.Block)+i] = digest
 	}
-	return ok, nil
+	return unknown, nil
 }
 
 // need notes packs of blocks that a leaf names.
@@ -271,10 +278,10 @@ func (v *verifier) need(packs []ID) {
 }
 
 // directory returns a data pack's directory, from either of its places; nil
-// where the pack is damaged so that nothing of it can be read.
-func (v *verifier) directory(ctx context.Context, id ID) (place Placement, d *pack.Directory, err error) {
+// where the pack is damaged so that nothing of it can be read, and why.
+func (v *verifier) directory(ctx context.Context, id ID) (place Placement, d *pack.Directory, what string, err error) {
 	if place, err = v.r.placement(ctx, id); err != nil {
-		return place, nil, err
+		return place, nil, "", err
 	}
 	err = v.r.follow(ctx, place, func(now Placement) error {
 		place = now
@@ -287,7 +294,7 @@ func (v *verifier) directory(ctx context.Context, id ID) (place Placement, d *pa
 	})
 	if errors.Is(err, ErrCorrupt) {
 		v.whole(place, err.Error())
-		return place, nil, nil
+		return place, nil, err.Error(), nil
 	}
-	return place, d, err
+	return place, d, "", err
 }

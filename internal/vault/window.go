@@ -21,6 +21,7 @@ type window struct {
 	index   map[ID]int32
 	digests []format.Digest // of all blocks, by leaf and block
 	holes   []Extent        // sorted, joined
+	lost    []lostBlock     // that are wanted
 
 	pending sync.WaitGroup // for tasks
 
@@ -91,7 +92,7 @@ const (
 // reset empties the window, which will have at most that many leaves.
 func (w *window) reset(leaves int) {
 	w.leaves, w.runs, w.pieces, w.packs = w.leaves[:0], w.runs[:0], w.pieces[:0], w.packs[:0]
-	w.holes, w.failed = w.holes[:0], w.failed[:0]
+	w.holes, w.lost, w.failed = w.holes[:0], w.lost[:0], w.failed[:0]
 	w.index = map[ID]int32{}
 	if n := leaves * format.LeafBlocks; len(w.digests) < n {
 		w.digests = make([]format.Digest, n)

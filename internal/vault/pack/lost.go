@@ -3,6 +3,7 @@ package pack
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"holdfast/internal/vault/format"
 )
@@ -47,4 +48,15 @@ func parseLost(b []byte, containers []*Container) ([]Lost, error) {
 		out, last = append(out, l), at
 	}
 	return out, nil
+}
+
+// LostDigest returns the digest of a lost block, and whether it is one.
+func (d *Directory) LostDigest(container uint8, block int) (format.Digest, bool) {
+	i, ok := slices.BinarySearchFunc(d.Lost, int(container)*format.ContainerBlocks+block, func(l Lost, at int) int {
+		return int(l.Container)*format.ContainerBlocks + int(l.Block) - at
+	})
+	if !ok {
+		return format.Digest{}, false
+	}
+	return d.Lost[i].Digest, true
 }
