@@ -264,7 +264,7 @@ func TestMarkedPacksAreNotInherited(t *testing.T) {
 	for _, byMap := range []bool{false, true} {
 		t.Run(fmt.Sprintf("map %v", byMap), func(t *testing.T) {
 			r := newRig(t)
-			v := &sparse{size: 128 << 20, history: []written{{0, 16 << 10, 1}}}
+			v := &sparse{size: 64 << 20, history: []written{{0, 10 << 10, 1}}}
 			parent, first := r.backup(r.request(v, nil))
 			packs := slices.DeleteFunc(r.fence.Placements(), func(p vault.Placement) bool { return p.Kind != vault.DataPack })
 			bad := packs[0]
@@ -292,7 +292,7 @@ func TestMarkedPacksAreNotInherited(t *testing.T) {
 // change map audits, which then looks at all.
 func TestAuditFindsMissingPacks(t *testing.T) {
 	r := newRig(t)
-	v := &sparse{size: 64 << 20, history: []written{{0, 16 << 10, 1}}}
+	v := &sparse{size: 40 << 20, history: []written{{0, 10 << 10, 1}}}
 	parent, _ := r.backup(r.request(v, nil))
 	i := slices.IndexFunc(r.fence.Placements(), func(p vault.Placement) bool { return p.Kind == vault.DataPack })
 	bad := r.fence.Placements()[i]
