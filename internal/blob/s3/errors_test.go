@@ -158,7 +158,7 @@ func TestBrokenConnections(t *testing.T) {
 	for name, how := range breaks {
 		t.Run(name, func(t *testing.T) {
 			f, cfg := newFake(t)
-			cfg.Stall = 100 * time.Millisecond
+			cfg.Stall = 200 * time.Millisecond
 			broken := true
 			f.before = func(w http.ResponseWriter, r *http.Request) bool {
 				f.mu.Lock()
@@ -177,7 +177,7 @@ func TestBrokenConnections(t *testing.T) {
 				checkKind(t, s.Put(t.Context(), "a", blobtest.Body(make([]byte, 1<<20))), nil)
 			}
 
-			again := retry.New(s, retry.Config{Tries: 5, Rand: func(int64) int64 { return 0 }, Notify: func(error, time.Duration) {
+			again := retry.New(s, retry.Config{Tries: 20, Rand: func(int64) int64 { return 0 }, Notify: func(error, time.Duration) {
 				f.mu.Lock()
 				defer f.mu.Unlock()
 				broken = false
@@ -340,7 +340,7 @@ func TestConnectionsAreReused(t *testing.T) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.conns > 2 {
+	if f.conns > 5 { // for some 110 requests
 		t.Errorf("%d connections for one client", f.conns)
 	}
 }
