@@ -216,7 +216,7 @@ func (p *planner) pieces(w *window, r *run, object string, d *pack.Directory) er
 			continue
 		}
 		if !there {
-			w.lost = append(w.lost, lostBlock{offset: offset, object: object, block: number, container: r.container})
+			w.lost = append(w.lost, lostBlock{offset: offset, pack: r.pack, block: number, container: r.container})
 			continue
 		}
 		w.pieces = append(w.pieces, piece{
@@ -231,20 +231,21 @@ func (p *planner) pieces(w *window, r *run, object string, d *pack.Directory) er
 // what lies beside it can be read.
 type lostBlock struct {
 	offset    int64 // in the volume
-	object    string
+	pack      int32 // index in packs
 	block     int
 	container uint8
 }
 
 // lostIn returns the damage that a range of the volume has by lost blocks, nil
-// for none.
-func (w *window) lostIn(from, to int64) error {
+// for none, and the place of the pack that lost them.
+func (w *window) lostIn(from, to int64) (Placement, error) {
 	for i := range w.lost {
 		if l := &w.lost[i]; l.offset < to && l.offset+format.BlockSize > from {
-			return &CorruptError{Object: l.object, What: fmt.Sprintf("block %d of container %d is lost", l.block, l.container)}
+			place := w.packs[l.pack].place
+			return place, &CorruptError{Object: place.Object, What: fmt.Sprintf("block %d of container %d is lost", l.block, l.container)}
 		}
 	}
-	return nil
+	return Placement{}, nil
 }
 
 func absent(object string, block int, container uint8) error {

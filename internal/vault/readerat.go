@@ -233,8 +233,8 @@ func (b *BackupReader) readPieces(w *window, p []byte, off int64) (Placement, er
 		off, end = 0, b.rec.Size
 	}
 	clear(p)
-	if err := w.lostIn(off, off+int64(len(p))); err != nil {
-		return Placement{}, err
+	if place, err := w.lostIn(off, off+int64(len(p))); err != nil {
+		return place, err // it may have been healed since
 	}
 	first, _ := slices.BinarySearchFunc(w.pieces, off, func(x piece, off int64) int {
 		return cmp.Compare(x.end()-1, off)

@@ -139,7 +139,7 @@ func (x *restorer) planAll(ctx context.Context, free <-chan *window, planned cha
 		x.again.Lock()
 		err := x.plan.plan(ctx, w, leaf)
 		if err == nil {
-			err = w.lostIn(x.from, x.end)
+			_, err = w.lostIn(x.from, x.end)
 		}
 		x.again.Unlock()
 		if err != nil {
