@@ -7,19 +7,17 @@ import (
 	"runtime"
 	"slices"
 	"strings"
-	"sync"
 
 	"holdfast/internal/blob"
 	"holdfast/internal/vault/format"
 	"holdfast/internal/vault/naming"
-	"holdfast/internal/vault/sealing"
 )
 
 // OpenKeys opens a vault's keys.
 type OpenKeys func(ctx context.Context, vault ID) (Keys, error)
 
 // Bare reads the vaults of a store that has lost its catalog. It writes
-// nothing.
+// nothing, but for TakeOver.
 type Bare struct {
 	store   blob.Store
 	vaults  map[ID]*bareVault
@@ -29,61 +27,91 @@ type Bare struct {
 // BareBackup is a backup that a bare store holds.
 type BareBackup struct {
 	Vault  ID
-	Ref    RecordRef // without a hash: nobody knows it
+	Ref    RecordRef // with the hash of what was found
 	Record Record
-	Err    error // why the record can't be read; Record is empty then
+	Err    error // why no record of it can be read; Record is empty then
+
+	others []format.RecordName // records of other attempts, older ones, or ones that can't be read
 }
 
-// bareVault is one vault of a bare store.
-type bareVault struct {
-	id    ID
-	store blob.Store
-	keys  Keys
-	err   error // of opening the keys
-	names *naming.Secret
-
-	mu      sync.Mutex
-	places  map[ID]Placement // nil: not read yet
-	scanned bool             // footers were read
+// BareVault is a vault of a bare store.
+type BareVault struct {
+	ID      ID
+	Backups int   // that have a record
+	Err     error // why its keys can't be opened
 }
 
 // OpenBare lists what backups a store holds. Of a backup that was begun
-// several times it shows the newest record. That one vault can't be opened
-// leaves the others readable.
+// several times it shows the newest record that can be read. That one vault
+// can't be opened leaves the others readable.
 func OpenBare(ctx context.Context, store blob.Store, open OpenKeys) (*Bare, error) {
+	return openBare(ctx, store, open, 1)
+}
+
+// OpenBareTwice does what OpenBare does, but trusts no single listing, which
+// may be late: the store is listed twice, in all that follows too.
+func OpenBareTwice(ctx context.Context, store blob.Store, open OpenKeys) (*Bare, error) {
+	return openBare(ctx, store, open, 2)
+}
+
+func openBare(ctx context.Context, store blob.Store, open OpenKeys, listings int) (*Bare, error) {
 	b := &Bare{store: store, vaults: map[ID]*bareVault{}}
-	newest := map[[2]ID]format.RecordName{}
-	err := store.List(ctx, format.Root, func(o blob.Info) error {
-		n, err := format.ParseRecordName(o.Name)
-		if err != nil {
-			return nil //nolint:nilerr // other kinds of objects
-		}
-		key := [2]ID{n.Vault, n.Backup}
-		if old, ok := newest[key]; !ok || n.Attempt > old.Attempt {
-			newest[key] = n
-		}
-		return nil
-	})
+	attempts, err := b.listRecords(ctx, open, listings)
 	if err != nil {
-		return nil, fmt.Errorf("list records: %w", err)
+		return nil, err
 	}
-	for _, n := range newest {
-		if b.vaults[n.Vault] == nil {
-			b.vaults[n.Vault] = openBareVault(ctx, store, open, n.Vault)
-		}
-		backup, err := b.load(ctx, n)
+	for _, names := range attempts {
+		slices.SortFunc(names, func(x, y format.RecordName) int { // the newest first
+			if x.Attempt != y.Attempt {
+				return int(max(-1, min(1, y.Attempt-x.Attempt)))
+			}
+			return compareID(y.Random, x.Random)
+		})
+		backup, err := b.newest(ctx, slices.Compact(names))
 		if err != nil {
 			return nil, err
 		}
 		b.backups = append(b.backups, backup)
 	}
-	slices.SortFunc(b.backups, func(x, y BareBackup) int {
-		if c := x.Record.Info.DataTime.Compare(y.Record.Info.DataTime); c != 0 {
-			return c
-		}
-		return strings.Compare(x.Ref.Object, y.Ref.Object)
-	})
+	slices.SortFunc(b.backups, compareBare)
 	return b, nil
+}
+
+func compareBare(x, y BareBackup) int {
+	if c := x.Record.Info.DataTime.Compare(y.Record.Info.DataTime); c != 0 {
+		return c
+	}
+	return strings.Compare(x.Ref.Object, y.Ref.Object)
+}
+
+// listRecords returns the records' names by vault and backup, and opens the
+// vaults that have records or keys.
+func (b *Bare) listRecords(ctx context.Context, open OpenKeys, listings int) (map[[2]ID][]format.RecordName, error) {
+	attempts := map[[2]ID][]format.RecordName{}
+	found := map[ID]bool{}
+	for range listings {
+		err := b.store.List(ctx, format.Root, func(o blob.Info) error {
+			if n, err := format.ParseRecordName(o.Name); err == nil {
+				key := [2]ID{n.Vault, n.Backup}
+				attempts[key] = append(attempts[key], n)
+				found[n.Vault] = true
+				return nil
+			}
+			parts := strings.SplitN(strings.TrimPrefix(o.Name, format.Root), "/", 3)
+			if id, ok := format.ParseID(parts[0]); ok && len(parts) == 3 && parts[1] == string(format.Keys) {
+				found[id] = true
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, fmt.Errorf("list records: %w", err)
+		}
+	}
+	for id := range found {
+		b.vaults[id] = openBareVault(ctx, b.store, open, id)
+		b.vaults[id].listings = listings
+	}
+	return attempts, ctx.Err()
 }
 
 func openBareVault(ctx context.Context, store blob.Store, open OpenKeys, id ID) *bareVault {
@@ -99,6 +127,25 @@ func openBareVault(ctx context.Context, store blob.Store, open OpenKeys, id ID) 
 	return v
 }
 
+// newest reads a backup's newest record that can be read; names are sorted.
+func (b *Bare) newest(ctx context.Context, names []format.RecordName) (BareBackup, error) {
+	var first BareBackup
+	for i, n := range names {
+		backup, err := b.load(ctx, n)
+		if err != nil {
+			return backup, err
+		}
+		backup.others = slices.Delete(slices.Clone(names), i, i+1)
+		if backup.Err == nil || b.vaults[n.Vault].err != nil {
+			return backup, nil
+		}
+		if i == 0 {
+			first = backup
+		}
+	}
+	return first, nil
+}
+
 // load reads one record. Only the context's end, and a store that doesn't
 // answer, are errors.
 func (b *Bare) load(ctx context.Context, n format.RecordName) (BareBackup, error) {
@@ -108,9 +155,14 @@ func (b *Bare) load(ctx context.Context, n format.RecordName) (BareBackup, error
 		backup.Err = v.err
 		return backup, nil
 	}
-	backup.Record, backup.Err = v.reader().record(ctx, backup.Ref)
-	if backup.Err != nil && !errors.Is(backup.Err, ErrCorrupt) {
-		return backup, backup.Err
+	rec, hash, err := v.reader().hashedRecord(ctx, backup.Ref)
+	switch {
+	case err == nil:
+		backup.Record, backup.Ref.Hash = rec, hash
+	case errors.Is(err, ErrCorrupt):
+		backup.Err = err
+	default:
+		return backup, err
 	}
 	return backup, nil
 }
@@ -118,134 +170,41 @@ func (b *Bare) load(ctx context.Context, n format.RecordName) (BareBackup, error
 // Backups returns the backups, the oldest data first.
 func (b *Bare) Backups() []BareBackup { return b.backups }
 
+// Vaults returns the vaults that have keys or records, in the order of their
+// ids.
+func (b *Bare) Vaults() []BareVault {
+	all := make([]BareVault, 0, len(b.vaults))
+	for id, v := range b.vaults {
+		n := 0
+		for i := range b.backups {
+			if b.backups[i].Vault == id {
+				n++
+			}
+		}
+		all = append(all, BareVault{ID: id, Backups: n, Err: v.err})
+	}
+	slices.SortFunc(all, func(x, y BareVault) int { return compareID(x.ID, y.ID) })
+	return all
+}
+
 // Restore does what Vault.Restore does.
 func (b *Bare) Restore(ctx context.Context, req RestoreRequest) error {
 	n, err := format.ParseRecordName(req.Record.Object)
 	if err != nil {
 		return err
 	}
-	v := b.vaults[n.Vault]
-	if v == nil {
-		return fmt.Errorf("restore: %w: vault %s", blob.ErrNotFound, n.Vault)
-	}
-	if v.err != nil {
-		return v.err
+	v, err := b.opened(n.Vault)
+	if err != nil {
+		return fmt.Errorf("restore: %w", err)
 	}
 	return restore(ctx, v.reader(), min(runtime.GOMAXPROCS(0), maxWorkers), req)
 }
 
-func (v *bareVault) reader() *reader {
-	asked := map[ID]bool{}
-	return newReader(readerConfig{
-		store: v.store, keys: v.keys, names: v.names,
-		locate: func(ctx context.Context, _ ID, packs []ID) ([]Placement, error) {
-			return v.locate(ctx, packs, asked)
-		},
-	})
-}
-
-// locate finds packs by the placement segments, and by objects' footers where
-// these don't help. A pack that is asked for again was not where it should be.
-func (v *bareVault) locate(ctx context.Context, packs []ID, asked map[ID]bool) ([]Placement, error) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if v.places == nil {
-		if err := v.readSegments(ctx); err != nil {
-			return nil, err
-		}
+// opened returns a vault whose keys are open.
+func (b *Bare) opened(id ID) (*bareVault, error) {
+	v := b.vaults[id]
+	if v == nil {
+		return nil, fmt.Errorf("%w: vault %s", blob.ErrNotFound, id)
 	}
-	lost := slices.ContainsFunc(packs, func(id ID) bool { return v.places[id].Object == "" || asked[id] })
-	if lost && !v.scanned {
-		if err := v.readFooters(ctx); err != nil {
-			return nil, err
-		}
-	}
-	out := make([]Placement, len(packs))
-	for i, id := range packs {
-		asked[id] = true
-		out[i] = v.places[id]
-	}
-	return out, nil
-}
-
-func (v *bareVault) readSegments(ctx context.Context) error {
-	found := map[ID]Placement{}
-	err := v.store.List(ctx, format.RoomPrefix(v.id, format.Placements), func(o blob.Info) error {
-		_, plain, _, err := v.reader().whole(ctx, o.Name, format.KindPlacement, sealing.PlacementLabel)
-		if err != nil {
-			return ignoreDamage(err)
-		}
-		places, err := parsePlacements(plain)
-		for _, p := range places {
-			if old := found[p.Pack]; p.Generation > old.Generation {
-				found[p.Pack] = p
-			}
-		}
-		return ignoreDamage(err)
-	})
-	if err != nil {
-		return fmt.Errorf("read placement segments: %w", err)
-	}
-	v.places = found
-	return nil
-}
-
-// ignoreDamage drops the errors of hints that can't be read.
-func ignoreDamage(err error) error {
-	if errors.Is(err, ErrCorrupt) || errors.Is(err, format.ErrFormat) {
-		return nil
-	}
-	return err
-}
-
-// readFooters finds packs by the footers of all objects. What it finds takes
-// the place of what placement segments say, generation by generation.
-func (v *bareVault) readFooters(ctx context.Context) error {
-	found := map[ID]Placement{}
-	for _, room := range []format.Room{format.Packs, format.Pages} {
-		err := v.store.List(ctx, format.RoomPrefix(v.id, room), func(o blob.Info) error {
-			entries, err := v.footer(ctx, o)
-			for _, e := range entries {
-				kind := DataPack
-				if e.Kind == format.KindPagePack {
-					kind = PagePack
-				}
-				if old := found[e.Pack]; e.Generation > old.Generation {
-					found[e.Pack] = Placement{
-						Pack: e.Pack, Generation: e.Generation, Kind: kind, Object: o.Name,
-						Offset: e.Offset, Length: e.Length, DirOffset: e.DirOffset,
-					}
-				}
-			}
-			return ignoreDamage(err)
-		})
-		if err != nil {
-			return fmt.Errorf("read footers: %w", err)
-		}
-	}
-	for id, p := range found {
-		v.places[id] = p
-	}
-	v.scanned = true
-	return nil
-}
-
-func (v *bareVault) footer(ctx context.Context, o blob.Info) ([]format.FooterEntry, error) {
-	if o.Size < format.TrailerSize || o.Size > blob.MaxSize {
-		return nil, nil
-	}
-	r := v.reader()
-	tail := make([]byte, format.TrailerSize)
-	if err := r.get(ctx, o.Name, tail, o.Size-format.TrailerSize); err != nil {
-		return nil, err
-	}
-	n, err := format.ParseTrailer(tail)
-	if err != nil || int64(n) > o.Size {
-		return nil, err
-	}
-	b := make([]byte, n)
-	if err := r.get(ctx, o.Name, b, o.Size-int64(n)); err != nil {
-		return nil, err
-	}
-	return format.ParseFooter(b, o.Size)
+	return v, v.err
 }

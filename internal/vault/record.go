@@ -139,26 +139,31 @@ func parseRecord(b []byte) (Record, error) {
 
 // record reads and checks a record.
 func (r *reader) record(ctx context.Context, ref RecordRef) (Record, error) {
+	rec, _, err := r.hashedRecord(ctx, ref)
+	return rec, err
+}
+
+// hashedRecord is record that also returns the hash of the object.
+func (r *reader) hashedRecord(ctx context.Context, ref RecordRef) (rec Record, hash [32]byte, err error) {
 	name, err := format.ParseRecordName(ref.Object)
 	if err != nil || name.Vault != r.vault {
-		return Record{}, fmt.Errorf("read record: %q is no record of vault %s", ref.Object, r.vault)
+		return Record{}, hash, fmt.Errorf("read record: %q is no record of vault %s", ref.Object, r.vault)
 	}
 	h, plain, object, err := r.whole(ctx, ref.Object, format.KindRecord, sealing.RecordLabel)
 	if err != nil {
-		return Record{}, err
+		return Record{}, hash, err
 	}
-	if ref.Hash != [32]byte{} && blake3.Sum256(object) != ref.Hash {
-		return Record{}, &CorruptError{Object: ref.Object, What: "it is not the record that was committed"}
+	if hash = blake3.Sum256(object); ref.Hash != [32]byte{} && hash != ref.Hash {
+		return Record{}, hash, &CorruptError{Object: ref.Object, What: "it is not the record that was committed"}
 	}
-	rec, err := parseRecord(plain)
-	if err != nil {
-		return Record{}, &CorruptError{Object: ref.Object, What: "its content", Err: err}
+	if rec, err = parseRecord(plain); err != nil {
+		return Record{}, hash, &CorruptError{Object: ref.Object, What: "its content", Err: err}
 	}
 	if h.Identity != name.Backup || format.UUID(name.Backup) != rec.Info.Backup {
-		return Record{}, &CorruptError{Object: ref.Object, What: "it is the record of backup " + rec.Info.Backup}
+		return Record{}, hash, &CorruptError{Object: ref.Object, What: "it is the record of backup " + rec.Info.Backup}
 	}
 	rec.Session = h.Session
-	return rec, nil
+	return rec, hash, nil
 }
 
 // writeRecord puts the record, the last object of a backup.

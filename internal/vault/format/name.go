@@ -39,16 +39,32 @@ func Name(vault ID, room Room, session ID, attempt int64, random ID) string {
 	return RoomPrefix(vault, room) + session.String() + "-" + strconv.FormatInt(attempt, 10) + "-" + random.String()
 }
 
-// ParseSession returns the session in the name of an object that Name made.
-func ParseSession(vault ID, room Room, name string) (ID, bool) {
+// ObjectName is the parsed name of an object that Name made.
+type ObjectName struct {
+	Session ID
+	Attempt int64
+	Random  ID
+}
+
+// ParseName parses the name of an object that Name made.
+func ParseName(vault ID, room Room, name string) (ObjectName, bool) {
 	parts := strings.Split(strings.TrimPrefix(name, RoomPrefix(vault, room)), "-")
 	if len(parts) != 3 {
-		return ID{}, false
+		return ObjectName{}, false
 	}
 	session, known := ParseID(parts[0])
 	attempt, err := strconv.ParseInt(parts[1], 10, 64)
 	random, ok := ParseID(parts[2])
-	return session, known && ok && err == nil && Name(vault, room, session, attempt, random) == name
+	return ObjectName{session, attempt, random}, known && ok && err == nil && Name(vault, room, session, attempt, random) == name
+}
+
+// ParseSession returns the session in the name of an object that Name made.
+func ParseSession(vault ID, room Room, name string) (ID, bool) {
+	n, ok := ParseName(vault, room, name)
+	if !ok {
+		return ID{}, false
+	}
+	return n.Session, true
 }
 
 // RecordName is the parsed name of a record object.
