@@ -2,7 +2,6 @@ package service_test
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"sync"
 	"testing"
@@ -255,7 +254,7 @@ func TestMaintenance(t *testing.T) {
 		want("a new vault")
 		x.clock.Advance(every)
 		want("after an interval", service.JobVaultMaintain)
-		if payload := fmt.Sprintf("%s", x.care()[0].Payload); payload != `{"vault_id":"`+vaultName+`","sample":0.25}` {
+		if payload := string(x.care()[0].Payload); payload != `{"vault_id":"`+vaultName+`","sample":0.25}` {
 			t.Errorf("payload %s", payload)
 		}
 		x.clock.Advance(every)

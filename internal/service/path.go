@@ -17,8 +17,20 @@ var pathSpace = uuid.NewSHA1(uuid.NameSpaceURL, []byte("holdfast:volume-by-name"
 // PathBackup asks for a backup of a file or device of this host.
 type PathBackup struct {
 	Volume string // a volume's id or name in the project, or any name
-	Path   string
+	Path   string // "-" for a stream that the caller has
 	Bytes  int64
+	Parent string // the backup to compare with; empty: the newest of the volume
+	Since  string // the source state that the parent must show; empty: any
+}
+
+// PathVolume returns the id of the volume that a PathBackup's Volume means.
+func (s *Service) PathVolume(ctx context.Context, c backup.Caller, name string) (string, error) {
+	var b backup.Backup
+	err := authorise(c, ruleBackupCreate)
+	if err == nil {
+		err = s.db.View(ctx, func(tx *catalog.Tx) error { return s.nameVolume(ctx, tx, c, name, &b) })
+	}
+	return b.VolumeID, err
 }
 
 // CreatePathBackup inserts a backup and a job that this process alone may
@@ -39,12 +51,7 @@ func (s *Service) CreatePathBackup(ctx context.Context, c backup.Caller, p PathB
 		if err := s.nameVolume(ctx, tx, c, p.Volume, &b); err != nil {
 			return err
 		}
-		b.Incremental = true
-		err := s.continueParent(ctx, tx, &b)
-		if backup.ReasonOf(err) == backup.NoParent {
-			b.Incremental, err = false, nil
-		}
-		if err != nil {
+		if err := s.pathParent(ctx, tx, c, p, &b); err != nil {
 			return err
 		}
 		if err := s.reserve(ctx, tx, b.ProjectID, demand{backups: 1, backupGigabytes: b.SizeGiB}); err != nil {
@@ -55,11 +62,48 @@ func (s *Service) CreatePathBackup(ctx context.Context, c backup.Caller, p PathB
 		}
 		job, err = s.cfg.Queue.Reserve(ctx, tx, jobs.New{
 			Kind: JobPathBackup, ProjectID: b.ProjectID, Lane: vaultLane(b.VolumeID), Subject: b.ID,
-			Payload: BackupWork{BackupID: b.ID, Path: p.Path},
+			Payload: BackupWork{BackupID: b.ID, Path: p.Path, ParentID: p.Parent},
 		})
 		return err
 	})
 	return b, job, err
+}
+
+// pathParent finds what a backup of a path continues, and checks that it is
+// what the caller says.
+func (s *Service) pathParent(ctx context.Context, tx *catalog.Tx, c backup.Caller, p PathBackup, b *backup.Backup) error {
+	b.Incremental = true
+	if p.Parent != "" {
+		parent, err := s.backup(ctx, tx, c, p.Parent)
+		switch {
+		case err != nil:
+			return err
+		case parent.ProjectID != b.ProjectID:
+			return notFound(backup.BackupNotFound, p.Parent)
+		case parent.Status != backup.Available && parent.Status != backup.Restoring:
+			return backup.Errorf(backup.Invalid, "backup %s can't be a parent: it is %s", parent.ID, parent.Status)
+		}
+		b.ParentID = parent.ID
+	} else {
+		err := s.continueParent(ctx, tx, b)
+		if backup.ReasonOf(err) == backup.NoParent {
+			b.Incremental, err = false, nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if p.Since == "" {
+		return nil
+	}
+	if b.ParentID == "" {
+		return backup.Errorf(backup.Invalid, "the change map continues state %q, and there is no earlier backup of %s", p.Since, b.VolumeName)
+	}
+	rec, err := tx.BackupRecord(ctx, b.ParentID)
+	if err == nil && rec.SourceState != p.Since {
+		err = backup.Errorf(backup.Invalid, "the change map continues state %q, and backup %s shows another one", p.Since, b.ParentID)
+	}
+	return err
 }
 
 // nameVolume finds the volume that a name means: one of the project's by id

@@ -42,7 +42,8 @@ type BackupWork struct {
 	BackupID   string `json:"backup_id"`
 	VolumeID   string `json:"volume_id,omitempty"`   // the source, of the inventory
 	SnapshotID string `json:"snapshot_id,omitempty"` // the source where it is not the volume as it is now
-	Path       string `json:"path,omitempty"`        // of a path job
+	Path       string `json:"path,omitempty"`        // of a path job; "-" for a stream that only the process has which asked
+	ParentID   string `json:"parent_id,omitempty"`   // of a path job: what it is compared with; empty: the newest of its volume
 }
 
 // captures reports whether the job's source is an instant that is captured

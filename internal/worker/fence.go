@@ -19,6 +19,7 @@ type fence struct {
 	db     *catalog.DB
 	run    *jobs.Run // nil for a reader
 	backup string    // the backup that the session makes
+	parent string    // the backup that it is compared with; empty: the newest of its volume
 	commit func(ctx context.Context, tx *catalog.Tx, c vault.Commit) error
 }
 
@@ -52,8 +53,8 @@ func (f *fence) Begin(ctx context.Context, s vault.SessionRef) (vault.Begun, err
 	return b, err
 }
 
-// begin takes the session, with the newest
-// available backup of the same volume as its parent.
+// begin takes the session, with the backup that was named as its parent, or
+// the newest available one of the same volume.
 func (f *fence) begin(ctx context.Context, tx *catalog.Tx, s vault.SessionRef) (catalog.Session, error) {
 	if err := f.run.Guard(ctx, tx); err != nil {
 		return catalog.Session{}, err
@@ -65,9 +66,11 @@ func (f *fence) begin(ctx context.Context, tx *catalog.Tx, s vault.SessionRef) (
 	if b.Status != backup.Creating {
 		return catalog.Session{}, backup.Errorf(backup.Canceled, "backup %s is %s", b.ID, b.Status)
 	}
-	parent, err := latest(ctx, tx, b)
-	if err != nil {
-		return catalog.Session{}, err
+	parent := f.parent
+	if parent == "" {
+		if parent, err = latest(ctx, tx, b); err != nil {
+			return catalog.Session{}, err
+		}
 	}
 	return tx.BeginSession(ctx, catalog.BeginSession{
 		ID: s.Session, Vault: s.Vault, JobID: f.run.Job.ID, BackupID: f.backup, Token: s.Token, ParentBackup: parent,

@@ -32,9 +32,9 @@ func classify(err error) error {
 		return &backup.Error{Kind: backup.Corrupt, Message: err.Error(), Err: err}
 	case errors.Is(err, blob.ErrNoSpace), errors.Is(err, volume.ErrNoSpace),
 		errors.As(err, &source), errors.As(err, &target), errors.As(err, &copied),
-		errors.Is(err, keyring.ErrMissing), errors.Is(err, keyring.ErrWrongKey),
+		errors.Is(err, keyring.ErrMissing), errors.Is(err, keyring.ErrWrongKey), errors.Is(err, vault.ErrOldCatalog),
 		errors.Is(err, volume.ErrNotFound), errors.Is(err, volume.ErrInvalid), errors.Is(err, volume.ErrExists),
-		errors.Is(err, volume.ErrTooSmall), errors.Is(err, vault.ErrTooSmall):
+		errors.Is(err, volume.ErrTooSmall), errors.Is(err, vault.ErrTooSmall), errors.Is(err, vault.ErrStaleChangeMap):
 		return err
 	default:
 		return &backup.Error{Kind: backup.Unavailable, Message: err.Error(), Err: err}
@@ -61,6 +61,8 @@ func reason(err error) string {
 		return "The key of this project's vault is damaged."
 	case errors.Is(err, keyring.ErrWrongKey):
 		return "The master key does not fit this project's vault."
+	case errors.Is(err, vault.ErrOldCatalog):
+		return "The service's catalog is not the newest of this project's vault: the operator has to recover it."
 	case errors.As(err, &source):
 		return "The volume could not be read: " + rootCause(source.Err) + "."
 	case errors.As(err, &copied):
@@ -69,6 +71,8 @@ func reason(err error) string {
 		return "The target volume could not be written: " + rootCause(target.Err) + "."
 	case errors.As(err, &corrupt):
 		return "Stored data is damaged: object " + corrupt.Object + "."
+	case errors.Is(err, vault.ErrStaleChangeMap):
+		return "The change map does not continue the backup that it was compared with."
 	case errors.Is(err, volume.ErrNotFound):
 		return "The volume's data was not found on this host."
 	case errors.Is(err, volume.ErrInvalid):

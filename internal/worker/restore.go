@@ -159,7 +159,9 @@ func (w *Worker) restorePathFailed(ctx context.Context, tx *catalog.Tx, job jobs
 }
 
 // deleteBackup removes a backup's record, after which nothing of it can be
-// restored. What still reads it keeps it until it has ended.
+// restored. What still reads it keeps it until it has ended. Where nothing may
+// be deleted from the store, the backup vanishes alone; its record goes when
+// that ends, see Service.ConfirmRecovery.
 func (w *Worker) deleteBackup(ctx context.Context, r *jobs.Run, p service.BackupWork) error {
 	var rec catalog.Record
 	var home catalog.Vault
@@ -169,23 +171,25 @@ func (w *Worker) deleteBackup(ctx context.Context, r *jobs.Run, p service.Backup
 		if err != nil {
 			return err
 		}
+		rec, err = tx.BackupRecord(ctx, p.BackupID)
+		if err != nil && backup.KindOf(err) != backup.NotFound {
+			return err
+		}
+		if home, err = homeOf(ctx, tx, r.Job.ProjectID, rec); err != nil { // it is locked before the backup is
+			return err
+		}
 		if free, err = w.Service.HideBackup(ctx, tx, p.BackupID); err != nil {
 			return err
+		}
+		if home.Hold && rec.Object != "" {
+			free = false
 		}
 		if !free {
 			return r.Done(ctx, tx)
 		}
-		rec, err = tx.BackupRecord(ctx, p.BackupID)
-		return err
+		return nil
 	})
 	if err != nil || !free {
-		return err
-	}
-	err = w.DB.View(ctx, func(tx *catalog.Tx) (err error) {
-		home, err = tx.VaultOf(ctx, r.Job.ProjectID)
-		return err
-	})
-	if err != nil && backup.KindOf(err) != backup.NotFound { // nothing was ever stored for this project
 		return err
 	}
 	if home.Ready {
@@ -194,6 +198,22 @@ func (w *Worker) deleteBackup(ctx context.Context, r *jobs.Run, p service.Backup
 		}
 	}
 	return w.finish(ctx, r, func(tx *catalog.Tx) error { return w.Service.BackupDeleted(ctx, tx, r.Job.ProjectID, p.BackupID) })
+}
+
+// homeOf returns the vault that a backup's record is in, or its project's. It is
+// empty where nothing was ever stored.
+func homeOf(ctx context.Context, tx *catalog.Tx, project string, rec catalog.Record) (catalog.Vault, error) {
+	var home catalog.Vault
+	var err error
+	if rec.Object != "" {
+		home, err = tx.Vault(ctx, rec.Vault)
+	} else {
+		home, err = tx.VaultOf(ctx, project)
+	}
+	if backup.KindOf(err) == backup.NotFound {
+		return catalog.Vault{}, nil
+	}
+	return home, err
 }
 
 func (w *Worker) backupNotDeleted(ctx context.Context, tx *catalog.Tx, _ jobs.Job, p service.BackupWork, cause error) error {

@@ -2,7 +2,6 @@ package worker
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 
 	"holdfast/internal/backup"
@@ -35,11 +34,13 @@ func (w *Worker) store(ctx context.Context, r *jobs.Run, p service.BackupWork) e
 	if err != nil {
 		return err
 	}
-	src, err := w.openSource(b, p.Path)
+	src, held, err := w.openPath(b, p)
 	if err != nil {
 		return err
 	}
-	defer src.Close()
+	if !held {
+		defer src.Close()
+	}
 	b.Bytes = src.Size()
 
 	id, err := w.Vaults.For(ctx, b.ProjectID)
@@ -51,7 +52,7 @@ func (w *Worker) store(ctx context.Context, r *jobs.Run, p service.BackupWork) e
 		return err
 	}
 	ref := vault.SessionRef{Vault: id, Session: session, Token: r.Job.Attempt}
-	f := &fence{db: w.DB, run: r, backup: b.ID, commit: w.committer(r.Job, p, b, id, src.state)}
+	f := &fence{db: w.DB, run: r, backup: b.ID, parent: p.ParentID, commit: w.committer(r.Job, p, b, id, src.state)}
 	v, err := w.Vaults.Open(ctx, id, f)
 	if err != nil {
 		return err
@@ -60,7 +61,11 @@ func (w *Worker) store(ctx context.Context, r *jobs.Run, p service.BackupWork) e
 	if err != nil {
 		return err
 	}
-	info, err := recordInfo(b)
+	attended := w.attends(b.ID)
+	if attended.Changes != nil {
+		changes = attended.Changes
+	}
+	info, err := w.recordInfo(ctx, b)
 	if err != nil {
 		return err
 	}
@@ -73,6 +78,7 @@ func (w *Worker) store(ctx context.Context, r *jobs.Run, p service.BackupWork) e
 	if err != nil {
 		return err
 	}
+	attended.Result = &res
 	w.Metrics.Bytes(res.Read, res.New, res.Stored)
 	if res.MapLied {
 		w.Log.WarnContext(ctx, "the change map left out a change; everything was read", "backup_id", b.ID)
@@ -201,30 +207,6 @@ func (w *Worker) changed(ctx context.Context, volumeID, before, after string) ([
 		w.Log.WarnContext(ctx, "the file system's account of changes is not usable", "volume_id", volumeID, "error", err)
 	}
 	return extents, ok && err == nil
-}
-
-// extra is what a record keeps for rebuilding a backup's row.
-type extra struct {
-	User        string            `json:"user,omitempty"`
-	Container   string            `json:"container,omitempty"`
-	Snapshot    string            `json:"snapshot,omitempty"`
-	Zone        string            `json:"zone,omitempty"`
-	Metadata    map[string]string `json:"metadata,omitempty"`
-	VolumeMeta  map[string]string `json:"volume_metadata,omitempty"`
-	VolumeDesc  string            `json:"volume_description,omitempty"`
-	VolumeBoots bool              `json:"volume_bootable,omitempty"`
-}
-
-func recordInfo(b backup.Backup) (vault.Info, error) {
-	more, err := json.Marshal(extra{
-		User: b.UserID, Container: b.Container, Snapshot: b.SnapshotID, Zone: b.Zone, Metadata: b.Metadata,
-		VolumeMeta: b.VolumeMetadata, VolumeDesc: b.VolumeDesc, VolumeBoots: b.VolumeBootable,
-	})
-	return vault.Info{
-		Backup: b.ID, Project: b.ProjectID, Volume: b.VolumeID, VolumeName: b.VolumeName,
-		Name: b.Name, Description: b.Description, Parent: b.ParentID, Incremental: b.Incremental,
-		DataTime: b.DataTimestamp, Created: b.CreatedAt, Extra: more,
-	}, err
 }
 
 // storeFailed gives the backup's session up for good.

@@ -39,7 +39,8 @@ type Config struct {
 // Worker handles jobs.
 type Worker struct {
 	Config
-	watch func(Progress) // may be nil
+	watch    func(Progress) // may be nil
+	attended *Attended      // may be nil
 }
 
 // New returns a Worker.
@@ -48,7 +49,7 @@ func New(cfg Config) *Worker { return &Worker{Config: cfg} }
 // Watched returns the handlers of Handlers, which also tell watch how far the
 // job is.
 func (w *Worker) Watched(watch func(Progress)) map[string]jobs.Handler {
-	return (&Worker{w.Config, watch}).Handlers()
+	return (&Worker{Config: w.Config, watch: watch}).Handlers()
 }
 
 // tell says how far a job is.
