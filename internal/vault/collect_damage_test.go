@@ -81,14 +81,13 @@ func TestDamagedPackIsLeftAsItIs(t *testing.T) {
 		r.delete(ref)
 		refs, want = append(refs, kept), append(want, data)
 	}
-	bad := r.fence.Committed(vault.SessionRef{Session: session(1)}).Packs
 	var object string
-	for _, p := range bad {
+	for _, p := range r.fence.Committed(vault.SessionRef{Session: session(1)}).Packs {
 		if p.Kind == vault.DataPack {
 			object = p.Object
+			faults.Add(fault.Fault{Op: fault.Get, Match: object, Flip: true, FlipAt: p.Length * 3 / 5})
 		}
 	}
-	faults.Add(fault.Fault{Op: fault.Get, Match: object, Flip: true, FlipAt: bad[0].Length * 3 / 5})
 	res := r.collect()
 	if len(res.Damaged) != 1 || res.Damaged[0].Object != object || res.Condemned != 4 || res.Rewritten < 3 {
 		t.Errorf("%+v", res)

@@ -168,7 +168,7 @@ func TestCollectionGoesOn(t *testing.T) {
 		t.Run(fmt.Sprintf("%d %s", k, f.Op), func(t *testing.T) {
 			t.Parallel()
 			for n := 1; ; n++ {
-				if testing.Short() && n%7 != 1 {
+				if n > 12 && n%4 != 0 || testing.Short() && n%17 != 1 {
 					continue
 				}
 				f.Nth = n
@@ -224,7 +224,7 @@ func TestZombieCollector(t *testing.T) {
 			t.Run(fmt.Sprintf("%s, same session %v", op, same), func(t *testing.T) {
 				t.Parallel()
 				for n := 1; ; n++ {
-					if n > 4 && n%5 != 0 || testing.Short() && n%7 != 1 {
+					if n > 4 && n%8 != 0 || testing.Short() && n%16 != 1 {
 						continue
 					}
 					if !zombieOnce(t, uint64(n), op, same) {
@@ -276,9 +276,9 @@ func zombieOnce(t *testing.T, n uint64, op fault.Op, same bool) bool {
 // TestBackupsAndCollections has backups, deletions and collections, also
 // within each other, in any order.
 func TestBackupsAndCollections(t *testing.T) {
-	seeds := 8
+	seeds := 6
 	if testing.Short() {
-		seeds = 2
+		seeds = 1
 	}
 	for seed := range seeds {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {

@@ -234,7 +234,10 @@ func (c *collection) rewrite(ctx context.Context, m *marker, rows []*PackRow, s 
 			c.v.cfg.Log.WarnContext(ctx, "pack is damaged and is left as it is", "pack", d.Pack.String(), "what", d.What)
 		},
 	}
-	if opt.compression == Auto || opt.compression == "" {
+	switch {
+	case !c.req.Maintain:
+		opt.compression = Auto // what loses blocks alone is compressed anew, and quickly
+	case opt.compression == Auto || opt.compression == "":
 		opt.compression = Balanced
 	}
 	places, err := c.w.rewrite(ctx, items, opt)

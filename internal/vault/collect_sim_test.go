@@ -28,6 +28,7 @@ var (
 // it. Maps and pages are real, blocks are not there. It reports the distinct
 // pages that there are, how many a collection reads, and its memory.
 func BenchmarkCollect(b *testing.B) {
+	defer debug.SetGCPercent(debug.SetGCPercent(50)) // as the holdfast command does
 	dir := b.TempDir()
 	store, err := local.Create(dir + "/store")
 	if err != nil {
