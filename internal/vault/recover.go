@@ -50,7 +50,6 @@ type Recovered struct {
 	Segments []SegmentRef      // of the index; hints
 	Packs    int64             // whose directory opens
 	Bytes    int64             // of these, as stored
-	Lost     int64             // packs that something names and that can't be found or opened
 	Report   VerifyReport      // of the backups whose record can be read
 
 	v        *bareVault
@@ -141,7 +140,6 @@ func (r *recovery) places(ctx context.Context) error {
 		first += len(rows)
 		i := slices.IndexFunc(rows, func(c candidate) bool { return c.proof == authentic })
 		if i < 0 {
-			r.Lost++
 			continue
 		}
 		r.Packs++
