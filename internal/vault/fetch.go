@@ -16,10 +16,10 @@ import (
 	"holdfast/internal/vault/sealing"
 )
 
-// A job's fetchers each hold up to 13 MiB.
+// A job's fetchers each hold up to 18 MiB.
 const (
-	minFetchers = 6
-	maxFetchers = 7
+	minFetchers = 5
+	maxFetchers = 6
 	writeSize   = 1 << 20
 	zeroPiece   = int64(1) << 30 // of one call of Target.Zero
 )

@@ -86,7 +86,7 @@ type task struct {
 // same size.
 const (
 	fetchGap  = 512 << 10
-	fetchSize = 12 << 20
+	fetchSize = 65 << 18 // half of the largest pack
 )
 
 // reset empties the window, which will have at most that many leaves.
