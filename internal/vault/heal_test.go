@@ -161,6 +161,24 @@ func TestHealInSteps(t *testing.T) {
 	if cheap := v.verify(vault.VerifyRequest{Backups: v.refs[:]}); !cmp.Equal(cheap.DamagedBackups, report.DamagedBackups) {
 		t.Errorf("lost blocks are not seen without reading data: %+v", cheap)
 	}
+	for _, p := range v.fence.Placements() {
+		if p.Pack != damage[0].Pack {
+			continue
+		}
+		items := []vault.RewriteItem{{Place: p, Live: func(c, n int) bool { return c == 0 && n >= 5*32 && n < 12*32 }}}
+		places, left, _, err := v.vault.Rewrite(t.Context(), v.collectSession(), items, vault.RewriteOptions{}, 0)
+		if err != nil || len(places) != 0 || len(left) != 1 {
+			t.Errorf("only lost blocks are rewritten: %+v, %+v, %v", places, left, err)
+		}
+		items[0].Live = func(c, n int) bool { return c == 0 && n >= 4*32 && n < 12*32 }
+		places, left, _, err = v.vault.Rewrite(t.Context(), v.collectSession(), items, vault.RewriteOptions{}, 0)
+		if err != nil || len(left) != 0 || len(places) != 1 || places[0].Live != 8*32 {
+			t.Fatalf("%+v, %+v, %v", places, left, err)
+		}
+		if n, err := v.vault.Lost(t.Context(), places[0]); n != 7*32 || err != nil {
+			t.Errorf("%d blocks are lost after rewriting, %v", n, err)
+		}
+	}
 	if ref, _ := v.backup(v.request(&vaulttest.Volume{Data: part(parts[0], parts[1])}, nil)); ref.Object == "" {
 		t.Fatal("no backup")
 	}

@@ -50,6 +50,9 @@ func (r *rewriter) begin(ctx context.Context, item *rewriteItem) (*rewritePack, 
 	if err != nil {
 		return nil, nil, err
 	}
+	if len(parts) == 0 && p.keep != [format.PackContainers]blockSet{} {
+		return nil, nil, &CorruptError{Object: p.place.Object, What: "all that is needed of pack " + p.place.Pack.String() + " is lost"}
+	}
 	if len(parts) == 0 {
 		return nil, nil, fmt.Errorf("rewrite pack %s: nothing of it is kept", p.place.Pack)
 	}
