@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -35,6 +36,9 @@ func TestScripts(t *testing.T) {
 			"mode":     mode,
 			"size":     size,
 			"damage":   damage,
+			"patch":    patch,
+			"mapof":    mapOf,
+			"exits":    exits,
 			"settings": settings,
 			"cheaply":  cheaply,
 		},
@@ -124,6 +128,49 @@ func size(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	if got := strconv.FormatInt(info.Size(), 10); got != args[1] {
 		ts.Fatalf("%s has %s bytes, want %s", args[0], got, args[1])
+	}
+}
+
+// patch PATH OFFSET SEED changes a block of a file.
+func patch(ts *testscript.TestScript, _ bool, args []string) {
+	at, err := strconv.ParseInt(args[1], 10, 64)
+	ts.Check(err)
+	b := make([]byte, 4096)
+	var seed [32]byte
+	copy(seed[:], args[2])
+	_, err = rand.NewChaCha8(seed).Read(b)
+	ts.Check(err)
+	f, err := os.OpenFile(ts.MkAbs(args[0]), os.O_WRONLY, 0)
+	ts.Check(err)
+	_, err = f.WriteAt(b, at)
+	ts.Check(errors.Join(err, f.Close()))
+}
+
+// mapOf FILE SINCE BYTES VOLUME writes a change map without extents.
+func mapOf(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Check(ts.Exec("holdfast", "vault", "list", "--data", "data", "--json"))
+	var all []struct {
+		Volume   string `json:"volume"`
+		VolumeID string `json:"volume_id"`
+	}
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile("stdout")), &all))
+	for _, b := range all {
+		if b.Volume == args[3] {
+			text := fmt.Sprintf(`{"volume": %q, "since": %q, "size": %s, "extents": []}`, b.VolumeID, args[1], args[2])
+			ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(text), 0o600))
+			return
+		}
+	}
+	ts.Fatalf("no backup of %s", args[3])
+}
+
+// exits CODE ARG... runs holdfast, which must end with the code, whatever it
+// prints.
+func exits(ts *testscript.TestScript, _ bool, args []string) {
+	err := ts.Exec("holdfast", args[1:]...)
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || strconv.Itoa(exit.ExitCode()) != args[0] {
+		ts.Fatalf("%v, want exit status %s", err, args[0])
 	}
 }
 

@@ -78,6 +78,14 @@ func (v *vaultFlags) open(cmd *cobra.Command) (vault, error) {
 	return s, nil
 }
 
+// writable refuses a command that writes where a bare store is named.
+func (v *vaultFlags) writable(what string) error {
+	if v.store != "" || v.keyFile != "" {
+		return refuse("a bare store can only be read: vault %s needs the data folder", what)
+	}
+	return nil
+}
+
 // openVault opens a data folder.
 func (v *vaultFlags) openVault(cmd *cobra.Command) (*app.Vault, error) {
 	cfg, err := v.load()

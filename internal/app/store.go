@@ -131,6 +131,6 @@ func bareItem(b vault.BareBackup) Item {
 	return Item{
 		ID: info.Backup, Project: info.Project, VolumeID: info.Volume, Volume: info.VolumeName, Name: info.Name,
 		Status: string(backup.Available), Size: b.Record.Size, Read: res.Read, New: res.New, Stored: res.Stored,
-		Incremental: info.Incremental, CreatedAt: info.Created, DataTimestamp: info.DataTime,
+		Incremental: info.Incremental, Parent: info.Parent, CreatedAt: info.Created, DataTimestamp: info.DataTime,
 	}
 }

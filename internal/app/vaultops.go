@@ -14,7 +14,6 @@ import (
 	"holdfast/internal/identity"
 	"holdfast/internal/jobs"
 	"holdfast/internal/service"
-	"holdfast/internal/volume"
 	"holdfast/internal/worker"
 )
 
@@ -32,6 +31,7 @@ type Item struct {
 	New           int64     `json:"new"`
 	Stored        int64     `json:"stored"`
 	Incremental   bool      `json:"incremental"`
+	Parent        string    `json:"parent,omitempty"` // the backup that it continues
 	CreatedAt     time.Time `json:"created_at"`
 	DataTimestamp time.Time `json:"data_timestamp"`
 }
@@ -39,14 +39,6 @@ type Item struct {
 // Progress is how far an operation got, in bytes.
 type Progress struct {
 	Done, Size, Read, New, Stored int64
-}
-
-// PathBackup asks for a backup of a file or device of this host.
-type PathBackup struct {
-	Project  string // name or id; empty: the admin's
-	Volume   string // a volume's id or name, or any name
-	Path     string
-	Progress func(Progress) // may be nil
 }
 
 // PathRestore asks for a backup's bytes in a file or device of this host,
@@ -99,38 +91,6 @@ func (v *Vault) caller(ctx context.Context, project string) (backup.Caller, erro
 	return backup.Caller{ProjectID: p.ID, ProjectName: p.Name, Roles: []string{identity.RoleAdmin}}, err
 }
 
-// Backup backs a path up and returns the finished backup.
-func (v *Vault) Backup(ctx context.Context, p PathBackup) (Item, error) {
-	c, err := v.caller(ctx, p.Project)
-	if err != nil {
-		return Item{}, err
-	}
-	path, err := filepath.Abs(p.Path)
-	if err != nil {
-		return Item{}, err
-	}
-	src, err := volume.OpenFileSource(path)
-	if err != nil {
-		return Item{}, err
-	}
-	size := src.Size()
-	if err := src.Close(); err != nil {
-		return Item{}, err
-	}
-	b, job, err := v.service.CreatePathBackup(ctx, c, service.PathBackup{Volume: p.Volume, Path: path, Bytes: size})
-	if err != nil {
-		return Item{}, err
-	}
-	if err := v.run(ctx, job, p.Progress); err != nil {
-		if now, serr := v.service.Backup(ctx, c, b.ID); serr == nil && now.FailReason != "" {
-			err = fmt.Errorf("%s (%w)", now.FailReason, err)
-		}
-		return Item{}, err
-	}
-	b, err = v.service.Backup(ctx, c, b.ID)
-	return item(b), err
-}
-
 // Restore writes a backup to a path.
 func (v *Vault) Restore(ctx context.Context, p PathRestore) error {
 	c, err := v.caller(ctx, p.Project)
@@ -150,11 +110,18 @@ func (v *Vault) Restore(ctx context.Context, p PathRestore) error {
 
 // run does a job of this process and tells what it says of itself.
 func (v *Vault) run(ctx context.Context, job jobs.Job, tell func(Progress)) error {
-	handlers := v.worker.Watched(func(p worker.Progress) {
+	return v.runWith(ctx, job, v.worker.Watched(watcher(tell)))
+}
+
+func watcher(tell func(Progress)) func(worker.Progress) {
+	return func(p worker.Progress) {
 		if tell != nil {
 			tell(Progress{Done: p.Done, Size: p.Size, Read: p.Read, New: p.New, Stored: p.Stored})
 		}
-	})
+	}
+}
+
+func (v *Vault) runWith(ctx context.Context, job jobs.Job, handlers map[string]jobs.Handler) error {
 	ended, err := v.queue.RunReserved(ctx, job.ID, handlers)
 	if ctx.Err() != nil && ended.State != jobs.Done {
 		return v.giveUp(ctx, job)
@@ -222,7 +189,7 @@ func item(b backup.Backup) Item {
 	return Item{
 		ID: b.ID, Project: b.ProjectID, VolumeID: b.VolumeID, Volume: b.VolumeName, Name: b.Name,
 		Status: string(b.Status), FailReason: b.FailReason, Size: b.Bytes,
-		Read: b.Stats.Read, New: b.Stats.New, Stored: b.Stats.Stored, Incremental: b.Incremental,
+		Read: b.Stats.Read, New: b.Stats.New, Stored: b.Stats.Stored, Incremental: b.Incremental, Parent: b.ParentID,
 		CreatedAt: b.CreatedAt, DataTimestamp: b.DataTimestamp,
 	}
 }

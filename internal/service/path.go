@@ -51,8 +51,12 @@ func (s *Service) CreatePathBackup(ctx context.Context, c backup.Caller, p PathB
 		if err := s.nameVolume(ctx, tx, c, p.Volume, &b); err != nil {
 			return err
 		}
-		if err := s.pathParent(ctx, tx, c, p, &b); err != nil {
+		err := s.pathParent(ctx, tx, c, p, &b)
+		if err != nil {
 			return err
+		}
+		if p.Since != "" { // the map is about this one, whatever comes meanwhile
+			p.Parent = b.ParentID
 		}
 		if err := s.reserve(ctx, tx, b.ProjectID, demand{backups: 1, backupGigabytes: b.SizeGiB}); err != nil {
 			return err
@@ -93,6 +97,12 @@ func (s *Service) pathParent(ctx context.Context, tx *catalog.Tx, c backup.Calle
 			return err
 		}
 	}
+	return provesState(ctx, tx, p, b)
+}
+
+// provesState checks that what b continues shows the state that a change map
+// begins at.
+func provesState(ctx context.Context, tx *catalog.Tx, p PathBackup, b *backup.Backup) error {
 	if p.Since == "" {
 		return nil
 	}
