@@ -99,6 +99,11 @@ func (c *core) openStore(ctx context.Context) error {
 	if err != nil {
 		return &StartError{err}
 	}
+	for i := range vaults {
+		if vaults[i].Unfinished() {
+			return startErrorf("a recovery into this catalog was broken off: run holdfast vault recover again")
+		}
+	}
 	open := findStore
 	if !c.stored(vaults) {
 		open = makeStore

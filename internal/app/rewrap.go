@@ -70,6 +70,10 @@ func (c *core) applyRecovery(ctx context.Context) (Rewrapped, error) {
 		if !v.Ready {
 			continue // whoever makes its keys wraps them
 		}
+		if v.Hold { // a recovered catalog's list of recipients may be another one
+			c.log.WarnContext(ctx, "the keys of a recovered vault stay as they are until the recovery is confirmed", "vault", vault.ID(v.ID))
+			continue
+		}
 		done.Vaults++
 		replaced, err := r.Vault(ctx, v.ID)
 		if err == nil {

@@ -306,7 +306,7 @@ func (r *Recovered) EachPack(fn func(RecoveredPack) error) error {
 	r.v.mu.Lock()
 	defer r.v.mu.Unlock()
 	t := r.v.places
-	for first := 0; first < len(t.rows); {
+	for first := 0; t != nil && first < len(t.rows); {
 		rows := t.pack(first)
 		first += len(rows)
 		i := slices.IndexFunc(rows, func(c candidate) bool { return c.proof == authentic })
@@ -355,4 +355,12 @@ func (b *Bare) TakeOver(ctx context.Context, id, incarnation ID, random io.Reade
 		return fmt.Errorf("take over vault %s: %w", id, err)
 	}
 	return nil
+}
+
+// Release gives the memory back that places of packs take; EachPack has none
+// to tell of then.
+func (r *Recovered) Release() {
+	r.v.mu.Lock()
+	defer r.v.mu.Unlock()
+	r.v.places, r.v.scanned = nil, false
 }

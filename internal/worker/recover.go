@@ -79,9 +79,7 @@ func RecoveredBackup(f vault.RecoveredBackup, project string) (Recovered, error)
 	info := &rec.Info
 	var e extra
 	if len(info.Extra) > 0 {
-		if err := json.Unmarshal(info.Extra, &e); err != nil {
-			return out, fmt.Errorf("record of backup %s: %w", info.Backup, err)
-		}
+		_ = json.Unmarshal(info.Extra, &e) // what another version wrote otherwise is left out: the data counts
 	}
 	out.Project, out.Record.SourceState = e.Project, rec.SourceState
 	out.Backup = backup.Backup{

@@ -59,3 +59,6 @@ func (v Vault) Format(f fmt.State, _ rune) { io.WriteString(f, v.String()) }
 
 // LogValue returns String.
 func (v Vault) LogValue() slog.Value { return slog.StringValue(v.String()) }
+
+// Set returns the id of the set of keys that opened.
+func (v Vault) Set() [16]byte { return v.set }
