@@ -76,6 +76,7 @@ type collection struct {
 	res CollectResult
 
 	seen      sighting // before the first survey
+	committed int      // packs, as the last survey said
 	objects   *objectTable
 	words     []uint64    // memory of marks
 	sessions  map[ID]bool // as the last survey said
@@ -93,12 +94,20 @@ func (c *collection) run(ctx context.Context) error {
 	if c.seen, err = c.w.read.sight(ctx); err != nil {
 		return err
 	}
-	for more, first := true, true; more; first = false {
-		if more, err = c.round(ctx, first); err != nil {
+	// It also tells how much room the next survey needs.
+	v, err := c.survey(ctx, false, nil)
+	if err != nil {
+		return err
+	}
+	if err := c.begin(ctx, v); err != nil {
+		return err
+	}
+	if c.res.Held {
+		return c.req.Ledger.Forget(ctx, c.req.Session, nil, true)
+	}
+	for more := true; more; {
+		if more, err = c.round(ctx); err != nil {
 			return err
-		}
-		if c.res.Held {
-			return c.req.Ledger.Forget(ctx, c.req.Session, nil, true)
 		}
 	}
 	if err := c.finish(ctx); err != nil {
@@ -112,7 +121,7 @@ func (c *collection) run(ctx context.Context) error {
 
 // round takes what it chooses out of use, waits for nobody, and removes what
 // nobody can refer to any more. It reports whether there is more to do.
-func (c *collection) round(ctx context.Context, first bool) (bool, error) {
+func (c *collection) round(ctx context.Context) (bool, error) {
 	m := newMarker(c.v.reader(), nil)
 	v, err := c.survey(ctx, true, func(p *PackRow) bool {
 		m.know(p)
@@ -120,12 +129,6 @@ func (c *collection) round(ctx context.Context, first bool) (bool, error) {
 	})
 	if err != nil {
 		return false, err
-	}
-	c.w.incarnation = v.Incarnation
-	if first {
-		if err := c.begin(ctx, v); err != nil || c.res.Held {
-			return false, err
-		}
 	}
 	if err := c.sweep(ctx, v, format.Packs, format.Pages, format.Dirs, format.Placements, format.Index, format.Records); err != nil {
 		return false, err
@@ -161,6 +164,7 @@ func (c *collection) begin(ctx context.Context, v *inventory) error {
 	if err := c.seen.check(v.Announced, v.Incarnation); err != nil {
 		return err
 	}
+	c.w.incarnation = v.Incarnation
 	if c.res.Held = v.Hold; v.Hold {
 		return nil
 	}

@@ -161,6 +161,10 @@ func (v *inventory) abandoned() bool {
 func (c *collection) survey(ctx context.Context, rows bool, keep func(*PackRow) bool) (*inventory, error) {
 	v := &inventory{writers: map[ID]bool{}, pending: map[ID]bool{}}
 	c.objects.restart()
+	if rows {
+		v.rows = make([]packRow, 0, c.committed+c.committed/64)
+	}
+	c.committed = 0
 	var err error
 	v.Survey, err = c.req.Ledger.Survey(ctx, c.req.Session, func(p PackRow) error {
 		if p.Kind != DataPack && p.Kind != PagePack || p.Length < 0 || p.Length > blob.MaxSize || p.Live < 0 || p.Live > max(packBlocks, pack.MaxPages) {
@@ -173,6 +177,9 @@ func (c *collection) survey(ctx context.Context, rows bool, keep func(*PackRow) 
 		v.writers[p.Session] = true
 		if p.State == Uncommitted {
 			v.pending[p.Session] = true
+		}
+		if p.State != Uncommitted {
+			c.committed++
 		}
 		if rows && p.State != Uncommitted {
 			v.rows = append(v.rows, packRow{

@@ -18,7 +18,7 @@ type Ledger interface {
 
 	// Condemn takes generations out of the writable set, for good, and
 	// announces the new epoch, which it returns. One that is condemned already
-	// keeps its epoch.
+	// keeps its epoch. Of none at all it announces an epoch just the same.
 	Condemn(ctx context.Context, s SessionRef, packs []PackGen) (epoch int64, err error)
 
 	// Switch replaces generations by what a collection has made durable, in
@@ -43,7 +43,8 @@ type Survey struct {
 	Roots    []Root
 	Segments []SegmentRef // index segments, oldest first
 	// Sessions tells of every session that the catalog knows, of backups and
-	// of collections, whether it has ended for good.
+	// of collections, whether it has ended for good. One that is known has to
+	// stay so: what a session that isn't known has left is never removed.
 	Sessions map[ID]bool
 	Dead     []string // objects that Switch called dead and Forget hasn't dropped
 	Hold     bool     // nothing may be deleted: the catalog was recovered, and nobody has confirmed yet that the old one is dead
@@ -76,12 +77,14 @@ type PackRow struct {
 // Switch is what one transaction of a collection changes.
 type Switch struct {
 	// New generations take the place of older ones of the same packs, whose
-	// rows go. Those of data packs are writable.
+	// rows go. Those of data packs are writable. Where another session has
+	// recorded a generation that is as high, the transaction fails.
 	New []Placement
 	// Gone are generations of which nothing lives; their rows go. A data pack
 	// that goes, or has less live blocks than before, must be condemned, and no
 	// session of a backup may be open that began before that: else the
-	// transaction fails. Nothing of an open session can be replaced.
+	// transaction fails. Nothing of an open session can be replaced; what one
+	// left that has ended without a commit can go.
 	Gone []PackGen
 	// Segment has the hooks of the new generations, nil for none. With Merged
 	// it takes the place of these segments, at the place of the oldest.

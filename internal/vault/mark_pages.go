@@ -26,7 +26,7 @@ type openedPages struct {
 // A page pack of up to wholePages bytes is read at once, and openedKept of them
 // are kept, or twice as many; of others pages are read in runs.
 const (
-	wholePages = 256 << 10
+	wholePages = 128 << 10
 	openedKept = 32
 	pageRun    = 1 << 20
 	pageGap    = 64 << 10
