@@ -3,8 +3,10 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -17,11 +19,13 @@ import (
 func newVault() *cobra.Command {
 	return group(&cobra.Command{
 		Use:   "vault",
-		Short: "Back up, list and restore at the command line",
-		Long: "Back up files and devices of this host, and list, show and restore backups, beside\n" +
-			"a running service or without one. With --store and --key-file a bare store is read,\n" +
-			"so that nothing is lost while store and key survive.",
-	}, newVaultBackup(), newVaultList(), newVaultShow(), newVaultRestore())
+		Short: "Back up, restore and look after backups at the command line",
+		Long: "Back up files and devices of this host, list, show, restore and delete backups, and\n" +
+			"look after what they are stored in, beside a running service or without one. With\n" +
+			"--store and --key-file a bare store is read, so that nothing is lost while store and\n" +
+			"key survive.",
+	}, newVaultBackup(), newVaultList(), newVaultShow(), newVaultRestore(), newVaultDelete(),
+		newVaultCollect(), newVaultMaintain(), newVaultVerify(), newVaultRecover())
 }
 
 // vaultFlags are those that all vault commands have.
@@ -47,6 +51,7 @@ type vault interface {
 	List(ctx context.Context, project string) ([]app.Item, error)
 	Show(ctx context.Context, project, id string) (app.Item, error)
 	Restore(ctx context.Context, p app.PathRestore) error
+	VerifyAll(ctx context.Context, r app.VerifyRequest) ([]app.VerifiedOf, error)
 	Close() error
 }
 
@@ -55,6 +60,35 @@ func (v *vaultFlags) open(cmd *cobra.Command) (vault, error) {
 	if v.store == "" && v.keyFile == "" {
 		return v.openVault(cmd)
 	}
+	return v.openBare(cmd)
+}
+
+// openToRead does what open does, for a data folder that has to be there.
+func (v *vaultFlags) openToRead(cmd *cobra.Command) (vault, error) {
+	if v.store == "" && v.keyFile == "" {
+		a, err := v.openExisting(cmd)
+		if err != nil {
+			return nil, err // not a, which would be a vault that is not nil
+		}
+		return a, nil
+	}
+	return v.openBare(cmd)
+}
+
+// openExisting opens a data folder that has to be there.
+func (v *vaultFlags) openExisting(cmd *cobra.Command) (*app.Vault, error) {
+	cfg, err := v.load()
+	if err != nil {
+		return nil, err
+	}
+	if _, err := os.Stat(cfg.Data); errors.Is(err, fs.ErrNotExist) {
+		return nil, refuse("there is no data folder %s (holdfast vault init makes one)", cfg.Data)
+	}
+	return v.openVault(cmd)
+}
+
+// openBare opens the store that the flags name.
+func (v *vaultFlags) openBare(cmd *cobra.Command) (vault, error) {
 	switch {
 	case v.store == "":
 		return nil, refuse("--key-file needs --store")
@@ -117,6 +151,13 @@ func watch(cmd *cobra.Command, verb string) (tell func(app.Progress), done func(
 	return func(p app.Progress) {
 		line.Show(fmt.Sprintf("%s %s %s of %s", verb, progress.Bar(p.Done, p.Size), progress.Bytes(p.Done), progress.Bytes(p.Size)))
 	}, line.Clear
+}
+
+// watchShare does what watch does, where what is counted is no bytes.
+func watchShare(cmd *cobra.Command, verb string) (tell func(app.Progress), done func()) {
+	out := cmd.ErrOrStderr()
+	line := progress.NewLine(out, isTerminal(out), clock.Real{})
+	return func(p app.Progress) { line.Show(verb + " " + progress.Bar(p.Done, max(1, p.Size))) }, line.Clear
 }
 
 func isTerminal(w io.Writer) bool {

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/zeebo/blake3"
+
 	"holdfast/internal/blob"
 	"holdfast/internal/vault/format"
 	"holdfast/internal/vault/naming"
@@ -29,6 +31,7 @@ type BareBackup struct {
 	Vault  ID
 	Ref    RecordRef // with the hash of what was found
 	Record Record
+	Size   int64 // of the record's object, in bytes
 	Err    error // why no record of it can be read; Record is empty then
 
 	others []format.RecordName // records of other attempts, older ones, or ones that can't be read
@@ -155,10 +158,10 @@ func (b *Bare) load(ctx context.Context, n format.RecordName) (BareBackup, error
 		backup.Err = v.err
 		return backup, nil
 	}
-	rec, hash, err := v.reader().hashedRecord(ctx, backup.Ref)
+	rec, object, err := v.reader().wholeRecord(ctx, backup.Ref)
 	switch {
 	case err == nil:
-		backup.Record, backup.Ref.Hash = rec, hash
+		backup.Record, backup.Ref.Hash, backup.Size = rec, blake3.Sum256(object), int64(len(object))
 	case errors.Is(err, ErrCorrupt):
 		backup.Err = err
 	default:

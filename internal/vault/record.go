@@ -139,31 +139,32 @@ func parseRecord(b []byte) (Record, error) {
 
 // record reads and checks a record.
 func (r *reader) record(ctx context.Context, ref RecordRef) (Record, error) {
-	rec, _, err := r.hashedRecord(ctx, ref)
+	rec, _, err := r.wholeRecord(ctx, ref)
 	return rec, err
 }
 
-// hashedRecord is record that also returns the hash of the object.
-func (r *reader) hashedRecord(ctx context.Context, ref RecordRef) (rec Record, hash [32]byte, err error) {
+// wholeRecord is record that also returns the object.
+func (r *reader) wholeRecord(ctx context.Context, ref RecordRef) (Record, []byte, error) {
 	name, err := format.ParseRecordName(ref.Object)
 	if err != nil || name.Vault != r.vault {
-		return Record{}, hash, fmt.Errorf("read record: %q is no record of vault %s", ref.Object, r.vault)
+		return Record{}, nil, fmt.Errorf("read record: %q is no record of vault %s", ref.Object, r.vault)
 	}
 	h, plain, object, err := r.whole(ctx, ref.Object, format.KindRecord, sealing.RecordLabel)
 	if err != nil {
-		return Record{}, hash, err
+		return Record{}, nil, err
 	}
-	if hash = blake3.Sum256(object); ref.Hash != [32]byte{} && hash != ref.Hash {
-		return Record{}, hash, &CorruptError{Object: ref.Object, What: "it is not the record that was committed"}
+	if ref.Hash != [32]byte{} && blake3.Sum256(object) != ref.Hash {
+		return Record{}, nil, &CorruptError{Object: ref.Object, What: "it is not the record that was committed"}
 	}
-	if rec, err = parseRecord(plain); err != nil {
-		return Record{}, hash, &CorruptError{Object: ref.Object, What: "its content", Err: err}
+	rec, err := parseRecord(plain)
+	if err != nil {
+		return Record{}, nil, &CorruptError{Object: ref.Object, What: "its content", Err: err}
 	}
 	if h.Identity != name.Backup || format.UUID(name.Backup) != rec.Info.Backup {
-		return Record{}, hash, &CorruptError{Object: ref.Object, What: "it is the record of backup " + rec.Info.Backup}
+		return Record{}, nil, &CorruptError{Object: ref.Object, What: "it is the record of backup " + rec.Info.Backup}
 	}
 	rec.Session = h.Session
-	return rec, hash, nil
+	return rec, object, nil
 }
 
 // writeRecord puts the record, the last object of a backup.

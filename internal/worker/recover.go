@@ -86,10 +86,10 @@ func RecoveredBackup(f vault.RecoveredBackup, project string) (Recovered, error)
 		ID: info.Backup, ProjectID: info.Project, UserID: e.User, VolumeID: info.Volume, VolumeName: info.VolumeName,
 		SnapshotID: e.Snapshot, ParentID: info.Parent, Incremental: info.Incremental, Name: info.Name,
 		Description: info.Description, Container: e.Container, Status: backup.Available,
-		SizeGiB: max(e.SizeGiB, (rec.Size+backup.GiB-1)/backup.GiB), Bytes: rec.Size, ObjectCount: rec.Result.Objects,
+		SizeGiB: max(e.SizeGiB, (rec.Size+backup.GiB-1)/backup.GiB), Bytes: rec.Size, ObjectCount: rec.Result.Objects + 1, // and the record itself
 		Zone: e.Zone, Metadata: e.Metadata, VolumeMetadata: e.VolumeMeta, VolumeBootable: e.VolumeBoots, VolumeDesc: e.VolumeDesc,
 		DataTimestamp: info.DataTime, CreatedAt: info.Created, UpdatedAt: info.Created,
-		Stats: backup.Stats{Read: rec.Result.Read, New: rec.Result.New, Stored: rec.Result.Stored},
+		Stats: backup.Stats{Read: rec.Result.Read, New: rec.Result.New, Stored: rec.Result.Stored + f.Size},
 	}
 	if f.Damage != nil {
 		out.Backup.Status, out.Backup.FailReason = backup.Errored, lostReason(f.Damage)
