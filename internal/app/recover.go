@@ -12,10 +12,12 @@ import (
 	"syscall"
 	"time"
 
+	"holdfast/internal/backup"
 	"holdfast/internal/blob"
 	"holdfast/internal/catalog"
 	"holdfast/internal/clock"
 	"holdfast/internal/config"
+	"holdfast/internal/identity"
 	"holdfast/internal/vault"
 	"holdfast/internal/vault/keyring"
 )
@@ -241,4 +243,24 @@ func (r *recoverer) takeOver(ctx context.Context, bare *vault.Bare) (map[vault.I
 		all[v.ID] = id
 	}
 	return all, nil
+}
+
+// Confirmed is what the confirmation of a recovery set free.
+type Confirmed struct {
+	Vaults  int `json:"vaults"`  // that were held
+	Backups int `json:"backups"` // deleted meanwhile, whose records are removed now
+}
+
+// ConfirmRecovery is the operator's word that the catalog which was lost is
+// dead: things may be deleted from the store again.
+func (v *Vault) ConfirmRecovery(ctx context.Context) (Confirmed, error) {
+	c, err := v.caller(ctx, "")
+	if backup.KindOf(err) == backup.NotFound { // the configuration names the users
+		c, err = backup.Caller{Roles: []string{identity.RoleAdmin}}, nil
+	}
+	if err != nil {
+		return Confirmed{}, err
+	}
+	done, err := v.service.ConfirmRecovery(ctx, c)
+	return Confirmed{Vaults: done.Vaults, Backups: done.Backups}, err
 }
