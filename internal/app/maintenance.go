@@ -80,14 +80,15 @@ type DamagedPack struct {
 // Delete deletes a backup, whatever the others need of it stays. Force does so
 // in any status.
 func (v *Vault) Delete(ctx context.Context, project, id string, force bool) (Deleted, error) {
-	if _, err := v.Show(ctx, project, id); err != nil {
-		return Deleted{}, err
-	}
-	c, err := v.caller(ctx, project)
+	now, err := v.Show(ctx, project, id)
 	if err != nil {
 		return Deleted{}, err
 	}
-	if err := v.service.DeleteBackup(ctx, c, id, force); err != nil {
+	c, err := v.caller(ctx, project)
+	if err == nil && (force || now.Status != string(backup.Deleting)) { // else it is gone on with
+		err = v.service.DeleteBackup(ctx, c, id, force)
+	}
+	if err != nil {
 		return Deleted{}, err
 	}
 	var all []jobs.Job

@@ -88,7 +88,17 @@ func (v *Vault) caller(ctx context.Context, project string) (backup.Caller, erro
 	if backup.KindOf(err) == backup.NotFound {
 		p, err = v.users.Project(ctx, project)
 	}
+	if backup.KindOf(err) == backup.NotFound && v.hasVault(ctx, project) { // its backups outlived it
+		p, err = identity.Project{ID: project, Name: project}, nil
+	}
 	return backup.Caller{ProjectID: p.ID, ProjectName: p.Name, Roles: []string{identity.RoleAdmin}}, err
+}
+
+func (v *Vault) hasVault(ctx context.Context, project string) bool {
+	return v.db.View(ctx, func(tx *catalog.Tx) error {
+		_, err := tx.VaultOf(ctx, project)
+		return err
+	}) == nil
 }
 
 // Restore writes a backup to a path.
