@@ -295,6 +295,9 @@ func TestMaintainMerges(t *testing.T) {
 // TestEachPageIsReadOnce has many backups share most of their maps: a
 // collection's work follows the pages that there are, not the sum of the maps.
 func TestEachPageIsReadOnce(t *testing.T) {
+	if testing.Short() {
+		t.Skip("many backups of a sparse volume")
+	}
 	faults := fault.New(mem.New())
 	r := newRig(t, func(cfg *vault.Config) { cfg.Store = faults })
 	data := make([]byte, 32<<20)
