@@ -51,6 +51,9 @@ func (w *world) run(n int) {
 	for range n {
 		synctest.Wait()
 		w.reap()
+		if w.counts["refused as an old catalog"] > 20 {
+			break // it will not change its mind
+		}
 		if w.removed > w.checked {
 			w.compare()
 		}
