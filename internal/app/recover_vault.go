@@ -206,7 +206,7 @@ func (r *recoverer) writePacks(ctx context.Context, found *vault.Recovered, v ca
 	}
 	err := found.EachPack(func(p vault.RecoveredPack) error {
 		row := catalog.PackRow{Pack: worker.Packs([]vault.Placement{p.Placement})[0], State: catalog.Writable, Session: p.Session}
-		if p.Superseded {
+		if p.Retired {
 			row.State, row.Epoch = catalog.Condemned, v.Epoch
 		}
 		if batch = append(batch, row); len(batch) == packsAtOnce {

@@ -75,7 +75,7 @@ func (v *bareVault) place(ctx context.Context, id ID, again bool) (Placement, er
 		return v.places.placement(&rows[0]), nil
 	}
 	best, err := v.prove(ctx, v.reader(), rows)
-	if err == nil && best == nil && !v.scanned {
+	if err == nil && (best == nil || best.proof == outlined) && !v.scanned {
 		if err = v.scan(ctx); err == nil {
 			rows = v.places.of(id)
 			best, err = v.prove(ctx, v.reader(), rows)
@@ -206,7 +206,8 @@ func readFooter(ctx context.Context, r *reader, o blob.Info) ([]format.FooterEnt
 	return format.ParseFooter(tail[len(tail)-n:], o.Size)
 }
 
-// prove returns the first candidate of a pack that authenticates, nil for none.
+// prove returns the first candidate of a pack that authenticates, or the first
+// that is outlined, or nil.
 func (v *bareVault) prove(ctx context.Context, r *reader, rows []candidate) (*candidate, error) {
 	for i := range rows {
 		c := &rows[i]
@@ -219,7 +220,20 @@ func (v *bareVault) prove(ctx context.Context, r *reader, rows []candidate) (*ca
 			return c, nil
 		}
 	}
-	return nil, nil
+	return bestOf(rows), nil
+}
+
+// bestOf returns the candidate that counts of those of a pack, which have been
+// looked at, nil for none.
+func bestOf(rows []candidate) *candidate {
+	for _, want := range []proof{authentic, outlined} {
+		for i := range rows {
+			if rows[i].proof == want {
+				return &rows[i]
+			}
+		}
+	}
+	return nil
 }
 
 // examine finds out whether a candidate is what it is said to be: its directory
@@ -233,11 +247,11 @@ func (v *bareVault) examine(ctx context.Context, r *reader, c *candidate) error 
 		return nil
 	case errors.Is(err, blob.ErrNotFound):
 		c.proof = vanished
-		return nil
 	case !errors.Is(err, ErrCorrupt):
 		return err
+	default:
+		c.proof = refuted
 	}
-	c.proof = refuted
 	if p.DirObject == "" {
 		return nil
 	}
@@ -246,13 +260,14 @@ func (v *bareVault) examine(ctx context.Context, r *reader, c *candidate) error 
 		return ignoreDamage(err)
 	}
 	header := make([]byte, format.HeaderSize)
-	if err := r.get(ctx, p.Object, header, p.Offset); err != nil {
-		return ignoreDamage(err)
-	}
-	if bytes.Equal(header, dir[:format.HeaderSize]) {
+	err = r.get(ctx, p.Object, header, p.Offset)
+	switch {
+	case err == nil && bytes.Equal(header, dir[:format.HeaderSize]):
 		c.live, c.proof = uint32(live), authentic
+	case c.kind == DataPack:
+		c.live, c.proof = uint32(live), outlined
 	}
-	return nil
+	return ignoreDamage(err)
 }
 
 // openEither opens the directory of a pack of either kind at one of its two

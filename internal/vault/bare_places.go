@@ -37,7 +37,8 @@ type proof uint8
 const (
 	unproven  proof = iota
 	authentic       // its directory opens
-	refuted         // it doesn't
+	outlined        // only the copy of its directory is good: what a data pack held is known, and lost
+	refuted         // nothing of it is good
 	vanished        // there is no such object
 )
 

@@ -67,10 +67,11 @@ type RecoveredBackup struct {
 type RecoveredPack struct {
 	Placement
 	Session ID // that wrote it; zero where the object's name doesn't say
-	// Superseded says that a later generation is named somewhere and can't be
-	// read: blocks that only this one has were no longer needed once. New
-	// references must not name it.
-	Superseded bool
+	// Retired says that new references must not name it: either a later
+	// generation is named somewhere and can't be read, so that blocks which only
+	// this one has were no longer needed once; or its object is missing or
+	// damaged, and what it held is known by the copy of its directory alone.
+	Retired bool
 }
 
 // Recover reads all that a new catalog needs to know of a vault, and checks
@@ -138,13 +139,15 @@ func (r *recovery) places(ctx context.Context) error {
 	for first := 0; first < len(t.rows); {
 		rows := t.pack(first)
 		first += len(rows)
-		i := slices.IndexFunc(rows, func(c candidate) bool { return c.proof == authentic })
-		if i < 0 {
+		c := bestOf(rows)
+		if c == nil {
 			continue
 		}
-		r.Packs++
-		r.Bytes += int64(rows[i].length)
-		for _, at := range []int32{rows[i].object, rows[i].copied} {
+		if c.proof == authentic {
+			r.Packs++
+			r.Bytes += int64(c.length)
+		}
+		for _, at := range []int32{c.object, c.copied} {
 			if at < 0 {
 				continue
 			}
@@ -309,13 +312,13 @@ func (r *Recovered) EachPack(fn func(RecoveredPack) error) error {
 	for first := 0; t != nil && first < len(t.rows); {
 		rows := t.pack(first)
 		first += len(rows)
-		i := slices.IndexFunc(rows, func(c candidate) bool { return c.proof == authentic })
-		if i < 0 {
+		c := bestOf(rows)
+		if c == nil {
 			continue
 		}
-		p := RecoveredPack{Placement: t.placement(&rows[i])}
-		p.Session, _ = t.writer(rows[i].object)
-		p.Superseded = rows[0].generation > rows[i].generation && p.Kind == DataPack
+		p := RecoveredPack{Placement: t.placement(c)}
+		p.Session, _ = t.writer(c.object)
+		p.Retired = p.Kind == DataPack && (c.proof != authentic || rows[0].generation > c.generation)
 		if err := fn(p); err != nil {
 			return err
 		}
