@@ -300,6 +300,9 @@ func (w *world) ended(k *task, a *attempt, err error) {
 	switch {
 	case err == nil:
 		k.done = true
+		if k.collect {
+			w.fence.Abandon(k.session) // one that waits for sessions is followed by another collection
+		}
 	case a.killed(), errors.Is(err, vault.ErrFenced):
 	case a.number < k.attempts: // a zombie may find gone what the one after it has removed
 	case errors.Is(err, vault.ErrOldCatalog) && !w.newest:
