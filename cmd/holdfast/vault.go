@@ -24,8 +24,8 @@ func newVault() *cobra.Command {
 			"look after what they are stored in, beside a running service or without one. With\n" +
 			"--store and --key-file a bare store is read, so that nothing is lost while store and\n" +
 			"key survive.",
-	}, newVaultBackup(), newVaultList(), newVaultShow(), newVaultRestore(), newVaultDelete(),
-		newVaultCollect(), newVaultMaintain(), newVaultVerify(), newVaultRecover())
+	}, newVaultInit(), newVaultBackup(), newVaultList(), newVaultShow(), newVaultRestore(), newVaultDelete(),
+		newVaultCollect(), newVaultMaintain(), newVaultVerify(), newVaultStats(), newVaultRecover())
 }
 
 // vaultFlags are those that all vault commands have.
@@ -55,25 +55,24 @@ type vault interface {
 	Close() error
 }
 
-// open opens what the flags name.
+// open opens what the flags name, which has to be there.
 func (v *vaultFlags) open(cmd *cobra.Command) (vault, error) {
-	if v.store == "" && v.keyFile == "" {
-		return v.openVault(cmd)
+	if v.bare() {
+		s, err := v.openStore(cmd)
+		if err != nil {
+			return nil, err // not s, which would be a vault that is not nil
+		}
+		return s, nil
 	}
-	return v.openBare(cmd)
+	a, err := v.openExisting(cmd)
+	if err != nil {
+		return nil, err
+	}
+	return a, nil
 }
 
-// openToRead does what open does, for a data folder that has to be there.
-func (v *vaultFlags) openToRead(cmd *cobra.Command) (vault, error) {
-	if v.store == "" && v.keyFile == "" {
-		a, err := v.openExisting(cmd)
-		if err != nil {
-			return nil, err // not a, which would be a vault that is not nil
-		}
-		return a, nil
-	}
-	return v.openBare(cmd)
-}
+// bare reports whether the flags name a bare store.
+func (v *vaultFlags) bare() bool { return v.store != "" || v.keyFile != "" }
 
 // openExisting opens a data folder that has to be there.
 func (v *vaultFlags) openExisting(cmd *cobra.Command) (*app.Vault, error) {
@@ -81,14 +80,14 @@ func (v *vaultFlags) openExisting(cmd *cobra.Command) (*app.Vault, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := os.Stat(cfg.Data); errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(cfg.Data); errors.Is(err, fs.ErrNotExist) && cfg.Database.URL.Reveal() == "" {
 		return nil, refuse("there is no data folder %s (holdfast vault init makes one)", cfg.Data)
 	}
 	return v.openVault(cmd)
 }
 
-// openBare opens the store that the flags name.
-func (v *vaultFlags) openBare(cmd *cobra.Command) (vault, error) {
+// openStore opens the bare store that the flags name.
+func (v *vaultFlags) openStore(cmd *cobra.Command) (*app.Store, error) {
 	switch {
 	case v.store == "":
 		return nil, refuse("--key-file needs --store")
@@ -105,22 +104,18 @@ func (v *vaultFlags) openBare(cmd *cobra.Command) (vault, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := app.OpenStore(cmd.Context(), v.store, key, log)
-	if err != nil {
-		return nil, err // not s, which would be a vault that is not nil
-	}
-	return s, nil
+	return app.OpenStore(cmd.Context(), v.store, key, log)
 }
 
 // writable refuses a command that writes where a bare store is named.
 func (v *vaultFlags) writable(what string) error {
-	if v.store != "" || v.keyFile != "" {
+	if v.bare() {
 		return refuse("a bare store can only be read: vault %s needs the data folder", what)
 	}
 	return nil
 }
 
-// openVault opens a data folder.
+// openVault opens a data folder, which it makes if it is missing.
 func (v *vaultFlags) openVault(cmd *cobra.Command) (*app.Vault, error) {
 	cfg, err := v.load()
 	if err != nil {

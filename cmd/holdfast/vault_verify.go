@@ -46,7 +46,7 @@ func newVaultVerify() *cobra.Command {
 }
 
 func (v *vaultFlags) verify(cmd *cobra.Command, r app.VerifyRequest) (err error) {
-	a, err := v.openToRead(cmd)
+	a, err := v.open(cmd)
 	if err != nil {
 		return err
 	}

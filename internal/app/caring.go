@@ -37,6 +37,7 @@ type VerifiedOf struct {
 type StatsOf struct {
 	Of
 	Stats
+	Dedup float64 `json:"dedup"` // how many times more the backups show than is stored; 0: nothing is
 }
 
 // CollectAll collects the vault of a project, or of all where it is empty; with
@@ -98,8 +99,15 @@ func verifiedOf(of Of, v Verified) VerifiedOf {
 func (v *Vault) StatsAll(ctx context.Context, project string) ([]StatsOf, error) {
 	return eachVault(ctx, v, project, func(of Of) (StatsOf, error) {
 		s, err := v.Stats(ctx, of.Project)
-		return StatsOf{Of: of, Stats: s}, err
+		return StatsOf{Of: of, Stats: s, Dedup: dedup(s.Logical, s.Stored)}, err
 	})
+}
+
+func dedup(logical, stored int64) float64 {
+	if stored == 0 {
+		return 0
+	}
+	return float64(logical) / float64(stored)
 }
 
 // eachVault does something with the vault of a project, or with all. What was

@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"holdfast/internal/backup"
+	"holdfast/internal/blob"
 	"holdfast/internal/config"
 	"holdfast/internal/vault"
 	"holdfast/internal/vault/keyring"
@@ -18,7 +19,8 @@ import (
 // Store is the vault commands' way into a bare store: objects and a master key
 // or recovery identity, and no catalog. It only reads.
 type Store struct {
-	bare *vault.Bare
+	bare  *vault.Bare
+	store blob.Store
 }
 
 // OpenStore reads what backups a store holds: that in a folder, or in a bucket
@@ -50,7 +52,7 @@ func OpenStore(ctx context.Context, place string, key KeyFile, log *slog.Logger)
 			log.WarnContext(ctx, "a record can't be read", "object", b.Ref.Object, "error", b.Err)
 		}
 	}
-	return &Store{bare}, nil
+	return &Store{bare, store}, nil
 }
 
 // foreign reports whether the master key opens none of the vaults.
