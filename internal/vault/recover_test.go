@@ -38,6 +38,7 @@ type placesOf map[vault.ID]vault.Placement
 func (placesOf) Begin(context.Context, vault.SessionRef) (vault.Begun, error) {
 	return vault.Begun{}, errBroken
 }
+
 func (placesOf) Checkpoint(context.Context, vault.SessionRef, vault.Checkpoint) error {
 	return errBroken
 }
@@ -246,7 +247,7 @@ func TestRecoveryOfTwins(t *testing.T) {
 			twin := bytes.Clone(b)
 			switch broken {
 			case "original":
-				r.put(o.Name, flip(int64(len(b)) - 200)(b))
+				r.put(o.Name, flip(int64(len(b))-200)(b))
 			case "twin":
 				twin[len(twin)-200] ^= 1
 			}
