@@ -88,10 +88,14 @@ func (tx *Tx) oldestSession(ctx context.Context, vault ID) (int64, error) {
 	return oldest, nil
 }
 
-// roots returns the records of all backups that aren't deleted or are pinned.
+// roots returns the records of all backups that are there. One that is deleted
+// counts until its row goes, after its record: should that not be removed, the
+// backup shows again. Of one from before roots were kept in rows only the record
+// says what it needs, so it counts no longer than it is pinned.
 func (tx *Tx) roots(ctx context.Context, vault ID) ([]Record, error) {
 	rows, err := tx.Query(ctx, `SELECT r.object, r.hash, r.map FROM backup_records r JOIN backups b ON b.id = r.backup_id
-		WHERE r.vault_id = $1 AND (b.status <> 'deleted' OR EXISTS (SELECT 1 FROM vault_pins p WHERE p.backup_id = b.id))
+		WHERE r.vault_id = $1 AND (b.status <> 'deleted' OR LENGTH(r.map) > 0
+			OR EXISTS (SELECT 1 FROM vault_pins p WHERE p.backup_id = b.id))
 		ORDER BY r.backup_id`, Cell{&vault})
 	if err != nil {
 		return nil, fmt.Errorf("read the records of vault %x: %w", vault, err)

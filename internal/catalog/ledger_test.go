@@ -279,21 +279,23 @@ func TestCollectionIsFenced(t *testing.T) {
 	})
 }
 
-func TestRootsAreWhatCanBeRead(t *testing.T) {
+func TestRootsAreWhatCanBeReadOrMayShowAgain(t *testing.T) {
 	withVault(t, func(t *testing.T, db *catalog.DB) {
 		update(t, db, func(ctx context.Context, tx *catalog.Tx) error {
-			for _, id := range []string{"kept", "deleted", "pinned", "deleting", "other", "never"} {
+			for _, id := range []string{"kept", "deleted", "old", "pinned", "deleting", "other", "never"} {
 				if err := tx.InsertBackup(ctx, aBackup(id)); err != nil {
 					return err
 				}
-				v := vaultID
+				v, root := vaultID, []byte(id)
 				switch id {
 				case "never":
 					continue
 				case "other":
 					v = catalog.ID{1}
+				case "old":
+					root = nil
 				}
-				if err := tx.SetBackupRecord(ctx, id, catalog.Record{Vault: v, Object: id, Hash: [32]byte{1}, Map: []byte(id)}); err != nil {
+				if err := tx.SetBackupRecord(ctx, id, catalog.Record{Vault: v, Object: id, Hash: [32]byte{1}, Map: root}); err != nil {
 					return err
 				}
 			}
@@ -302,6 +304,7 @@ func TestRootsAreWhatCanBeRead(t *testing.T) {
 				tx.Pin(ctx, "pinned", "somebody"),
 				tx.SetBackupStatus(ctx, "pinned", backup.Deleted, ""),
 				tx.SetBackupStatus(ctx, "deleted", backup.Deleted, ""),
+				tx.SetBackupStatus(ctx, "old", backup.Deleted, ""),
 				tx.SetBackupStatus(ctx, "deleting", backup.Deleting, ""))
 		})
 		v, _ := survey(t, db)
@@ -312,7 +315,7 @@ func TestRootsAreWhatCanBeRead(t *testing.T) {
 			}
 			got = append(got, r.Object)
 		}
-		diff(t, "roots", []string{"deleting", "kept", "parent", "pinned"}, got)
+		diff(t, "roots", []string{"deleted", "deleting", "kept", "parent", "pinned"}, got)
 	})
 }
 

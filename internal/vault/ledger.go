@@ -38,8 +38,8 @@ type Survey struct {
 	// Oldest is the epoch of the oldest open session of a backup;
 	// math.MaxInt64 where none is open.
 	Oldest int64
-	// Roots are all backups that are committed, the deleted ones that are
-	// still pinned included.
+	// Roots are all backups that are committed, the deleted ones included that
+	// are still pinned, or whose record may still be there.
 	Roots    []Root
 	Segments []SegmentRef // index segments, oldest first
 	// Sessions tells of every session that the catalog knows, of backups and

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -324,6 +325,39 @@ func TestFailedDelete(t *testing.T) {
 	w.runAll()
 	w.wantNoBackup(id)
 	w.wantTidy()
+}
+
+// A backup whose record can't be removed shows again. Until its record is gone a
+// collection leaves what it needs.
+func TestFailedDeleteBesideACollection(t *testing.T) {
+	t.Parallel()
+	eachDB(t, options{}, func(t *testing.T, w *world) {
+		vol, content := w.filled(1)
+		id := w.backUp(alice, service.NewBackup{VolumeID: vol})
+		other, _ := w.filled(7)
+		gone := w.backUp(alice, service.NewBackup{VolumeID: other})
+		w.delete(gone, false)
+		w.runOne(service.JobBackupDelete)
+		w.clock.Advance(2 * time.Second)
+		w.store.Add(fault.Fault{Op: fault.List, Match: id, Err: errAway})
+		w.delete(id, false)
+		w.runOne(service.JobBackupDelete) // is put off
+		if !w.runOne(service.JobVaultCollect) {
+			t.Fatal("no collection is queued")
+		}
+		w.runAll()
+		w.wantBackup(id, backup.ErrorDeleting)
+		must(t, w.service.ResetBackup(w.ctx(), root, id, backup.Available))
+		w.wantContent(w.restored(alice, id), content)
+		w.store.Clear()
+		w.delete(id, false)
+		w.runAll()
+		w.wantNoBackup(id)
+		w.wantTidy()
+		if n := w.stored(); n != 0 {
+			t.Errorf("%d bytes are left", n)
+		}
+	})
 }
 
 func TestFailedVolumeJobs(t *testing.T) {
