@@ -14,8 +14,8 @@ import (
 const (
 	exitFailed = 1 // the operation failed
 	exitUsage  = 2 // the command line or the configuration can't be used
-	exitLosses = 3 // a recovery did what can be done, and data is lost
 
+	exitLosses  = 3 // a recovery did what can be done, and data is lost
 	exitDamaged = 4 // a verification found damage
 )
 
@@ -28,11 +28,6 @@ func (f failure) Unwrap() error { return f.error }
 type usageError struct{ error }
 
 func (u usageError) Unwrap() error { return u.error }
-
-// lossError says that a command did all that it can, and that data is lost.
-type lossError struct{ error }
-
-func (l lossError) Unwrap() error { return l.error }
 
 // outcome is an error of an operation that came to its end, but not to a good
 // one, with an exit code of its own.
@@ -71,10 +66,6 @@ func verdict(cmd *cobra.Command, err error) (text string, code int) {
 	var start *app.StartError
 	if errors.As(err, &usage) || errors.As(err, &start) {
 		return text, exitUsage
-	}
-	var loss lossError
-	if errors.As(err, &loss) {
-		return text, exitLosses
 	}
 	var ended outcome
 	if errors.As(err, &ended) {

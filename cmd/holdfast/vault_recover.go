@@ -79,7 +79,7 @@ func (v *recoverFlags) run(cmd *cobra.Command) error {
 		err = v.print(cmd.OutOrStdout(), req.Config, &found)
 	}
 	if err == nil && !found.Complete() {
-		err = lossError{fmt.Errorf("%d of %d backups have lost data", found.Damaged, found.Damaged+found.Whole)}
+		err = outcome{fmt.Errorf("%d of %d backups have lost data", found.Damaged, found.Damaged+found.Whole), exitLosses}
 	}
 	return err
 }

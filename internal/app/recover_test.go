@@ -446,3 +446,57 @@ func TestOldDump(t *testing.T) {
 		d.backUp(v, 1, 1)
 	})
 }
+
+// TestRecoverTwoVaultsOfOneProject has a store on which a second catalog was
+// begun without a recovery: the backups of both are there, and can be deleted.
+func TestRecoverTwoVaultsOfOneProject(t *testing.T) {
+	d := newDisaster(t, "")
+	project := ""
+	d.on(d.cfg, func(v *Vault) {
+		d.backUp(v, 1, 1)
+		project = d.list(v)[0].Project
+	})
+	second := d.elsewhere("")
+	if err := os.Mkdir(second.Data, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	db, err := catalog.Open(t.Context(), catalog.Config{Path: filepath.Join(second.Data, "catalog.db"), Clock: clock.Real{}, Log: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = db.Update(t.Context(), func(tx *catalog.Tx) error {
+		_, err := tx.AddIdentityProject(t.Context(), catalog.IdentityProject{ID: project, Name: "admin"})
+		return err
+	})
+	if err := errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	d.on(second, func(v *Vault) { d.backUp(v, 2, 1) })
+	cfg := d.elsewhere("")
+	if found := d.recover(cfg); !found.Complete() || found.Whole != 2 || len(found.Vaults) != 2 {
+		t.Fatalf("%+v", found)
+	}
+	d.on(cfg, func(v *Vault) {
+		if done, err := v.ConfirmRecovery(t.Context()); err != nil || done.Vaults != 2 {
+			t.Fatalf("%+v, %v", done, err)
+		}
+		if list := d.list(v); len(list) != 2 || list[0].Project != list[1].Project {
+			t.Fatalf("%+v", list)
+		}
+		for _, id := range d.order {
+			if err := d.restores(v, id); err != nil {
+				t.Error(err)
+			}
+		}
+		d.backUp(v, 3, 1)
+		for _, id := range d.order {
+			if _, err := v.Delete(t.Context(), "", id, false); err != nil {
+				t.Error(err)
+			}
+		}
+		d.runAll(v)
+		if n := len(d.objects("records")); n != 0 {
+			t.Errorf("%d records are left", n)
+		}
+	})
+}
