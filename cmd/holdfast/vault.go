@@ -46,6 +46,19 @@ func (v *vaultFlags) add(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&v.json, "json", false, "print JSON")
 }
 
+// addOwn does what add does for a command that a bare store can't serve: flags
+// that name one are refused with the reason, and not offered.
+func (v *vaultFlags) addOwn(cmd *cobra.Command) {
+	v.add(cmd)
+	cmd.Flag("store").Hidden, cmd.Flag("key-file").Hidden = true, true
+	cmd.Flag("project").Usage = "`NAME` or id of the project (default: the admin's)"
+}
+
+// ofAll says that a command is about all projects unless one is named.
+func ofAll(cmd *cobra.Command) {
+	cmd.Flag("project").Usage = "`NAME` or id of the project (default: all)"
+}
+
 // vault is what can be read of a data folder and of a bare store alike.
 type vault interface {
 	List(ctx context.Context, project string) ([]app.Item, error)

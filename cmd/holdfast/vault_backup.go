@@ -44,7 +44,7 @@ func newVaultBackup() *cobra.Command {
 			return b.backUp(cmd, args[0])
 		}),
 	}
-	b.add(cmd)
+	b.addOwn(cmd)
 	addText(cmd, &b.volume, "volume", "`NAME` or id of the volume that this is a backup of")
 	addText(cmd, &b.parent, "parent", "`ID` of the backup to compare with (default: the volume's newest)")
 	addText(cmd, &b.changeMap, "change-map", "read no more than the extents in `FILE`, and samples of the rest")

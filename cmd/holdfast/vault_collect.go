@@ -23,7 +23,8 @@ func newVaultCollect() *cobra.Command {
 		Args: cobra.NoArgs,
 		RunE: action(func(cmd *cobra.Command, _ []string) error { return v.collect(cmd, "collect", false) }),
 	}
-	v.add(cmd)
+	v.addOwn(cmd)
+	ofAll(cmd)
 	return cmd
 }
 
@@ -38,7 +39,8 @@ func newVaultMaintain() *cobra.Command {
 		Args: cobra.NoArgs,
 		RunE: action(func(cmd *cobra.Command, _ []string) error { return v.collect(cmd, "maintain", true) }),
 	}
-	v.add(cmd)
+	v.addOwn(cmd)
+	ofAll(cmd)
 	return cmd
 }
 
@@ -69,7 +71,7 @@ func printCollected(w io.Writer, c app.CollectedOf, named bool) error {
 		lines = append(lines, fmt.Sprintf("waiting for %s: more is freed when that has ended", counting(max(1, c.Sessions), "older session")))
 	}
 	if c.Held {
-		lines = append(lines, "nothing is removed: the catalog was recovered, and the old one is not confirmed to be dead")
+		lines = append(lines, "nothing is removed: the catalog was recovered, and the old one may be alive (vault recover --confirm says that it is not)")
 	}
 	if c.Damaged > 0 {
 		lines = append(lines, counting(int64(c.Damaged), "damaged pack")+" met: see vault verify")
@@ -96,7 +98,7 @@ func freed(c app.Collected) string {
 		what string
 	}{
 		{c.Removed, counting(int64(c.Removed), "pack") + " removed"},
-		{c.Rewritten, fmt.Sprintf("%d rewritten as %s", c.Rewritten, progress.Bytes(c.Written))},
+		{c.Rewritten, fmt.Sprintf("%s rewritten as %s", counting(int64(c.Rewritten), "pack"), progress.Bytes(c.Written))},
 		{c.Orphans, counting(int64(c.Orphans), "orphan") + " removed"},
 		{c.Deleted, counting(int64(c.Deleted), "object") + " deleted"},
 	} {

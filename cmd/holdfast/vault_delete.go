@@ -25,7 +25,7 @@ func newVaultDelete() *cobra.Command {
 			return v.delete(cmd, args, force)
 		}),
 	}
-	v.add(cmd)
+	v.addOwn(cmd)
 	cmd.Flags().BoolVar(&force, "force", false, "delete in any status, also what is being made or read")
 	return cmd
 }

@@ -24,7 +24,7 @@ func newVaultInit() *cobra.Command {
 			return v.init(cmd)
 		}),
 	}
-	v.add(cmd)
+	v.addOwn(cmd)
 	return cmd
 }
 

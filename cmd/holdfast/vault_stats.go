@@ -30,6 +30,7 @@ func newVaultStats() *cobra.Command {
 		}),
 	}
 	v.add(cmd)
+	ofAll(cmd)
 	return cmd
 }
 
@@ -80,7 +81,7 @@ func statsRows(s app.StatsOf) [][2]string {
 		{"verified", last(s.VerifiedAt)},
 	}...)
 	if s.Hold {
-		rows = append(rows, [2]string{"held", "nothing is removed: the catalog was recovered, and the old one may be alive"})
+		rows = append(rows, [2]string{"held", "nothing is removed: the catalog was recovered, and the old one may be alive (vault recover --confirm)"})
 	}
 	return rows
 }

@@ -40,6 +40,7 @@ func newVaultVerify() *cobra.Command {
 		}),
 	}
 	v.add(cmd)
+	ofAll(cmd)
 	cmd.Flags().BoolVar(&readData, "read-data", false, "read and check all data")
 	cmd.Flags().Var(&sample, "sample", "read and check `N%` of the data, at random places")
 	return cmd

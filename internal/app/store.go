@@ -109,8 +109,12 @@ func (s *Store) Restore(ctx context.Context, p PathRestore) error {
 	if err != nil {
 		return err
 	}
+	part := vault.Range{Length: b.Record.Size}
+	if p.Length > 0 {
+		part = vault.Range{Offset: p.Offset, Length: p.Length}
+	}
 	err = s.bare.Restore(ctx, vault.RestoreRequest{
-		Record: b.Ref, Target: target,
+		Record: b.Ref, Target: target, Range: &part,
 		Progress: func(now vault.Progress) {
 			if p.Progress != nil {
 				p.Progress(Progress{Done: now.Done, Size: now.Size})

@@ -47,6 +47,8 @@ type PathRestore struct {
 	Project  string // name or id; empty: the admin's, or in a bare store any
 	ID       string
 	Path     string
+	Offset   int64          // of the backup, where Length is given
+	Length   int64          // 0: all of the backup; it is written to the path's beginning
 	Progress func(Progress) // may be nil
 }
 
@@ -111,7 +113,7 @@ func (v *Vault) Restore(ctx context.Context, p PathRestore) error {
 	if err != nil {
 		return err
 	}
-	job, err := v.service.RestoreToPath(ctx, c, p.ID, path)
+	job, err := v.service.RestoreToPath(ctx, c, p.ID, service.PathRestore{Path: path, Offset: p.Offset, Length: p.Length})
 	if err != nil {
 		return err
 	}

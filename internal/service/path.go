@@ -141,9 +141,16 @@ func (s *Service) nameVolume(ctx context.Context, tx *catalog.Tx, c backup.Calle
 	return nil
 }
 
+// PathRestore asks for a backup's bytes in a file or device of this host.
+type PathRestore struct {
+	Path   string
+	Offset int64 // of the backup, where Length is given
+	Length int64 // 0: all of the backup
+}
+
 // RestoreToPath makes a job that writes a backup to a file or device of this
 // host, and that this process alone may run while it lives.
-func (s *Service) RestoreToPath(ctx context.Context, c backup.Caller, id, path string) (jobs.Job, error) {
+func (s *Service) RestoreToPath(ctx context.Context, c backup.Caller, id string, p PathRestore) (jobs.Job, error) {
 	var job jobs.Job
 	if err := authorise(c, ruleBackupRestore); err != nil {
 		return job, err
@@ -157,8 +164,8 @@ func (s *Service) RestoreToPath(ctx context.Context, c backup.Caller, id, path s
 			return restorable(b)
 		}
 		job, err = s.cfg.Queue.Reserve(ctx, tx, jobs.New{
-			Kind: JobPathRestore, ProjectID: b.ProjectID, Lane: pathLane(path), Subject: id,
-			Payload: RestoreWork{BackupID: id, Path: path},
+			Kind: JobPathRestore, ProjectID: b.ProjectID, Lane: pathLane(p.Path), Subject: id,
+			Payload: RestoreWork{BackupID: id, Path: p.Path, Offset: p.Offset, Length: p.Length},
 		})
 		return err
 	})

@@ -154,7 +154,7 @@ var calls = map[string]call{
 		return err
 	}, ""},
 	"RestoreToPath": {"member", func(ctx context.Context, s *service.Service, c backup.Caller, x things) error {
-		_, err := s.RestoreToPath(ctx, c, x.backup, "/dev/null")
+		_, err := s.RestoreToPath(ctx, c, x.backup, service.PathRestore{Path: "/dev/null"})
 		return err
 	}, "backup"},
 	"StartCollect": {"admin", func(ctx context.Context, s *service.Service, c backup.Caller, _ things) error {

@@ -54,8 +54,10 @@ func (w BackupWork) captures() bool { return w.VolumeID != "" && w.SnapshotID ==
 type RestoreWork struct {
 	BackupID string `json:"backup_id"`
 	VolumeID string `json:"volume_id"`
-	New      bool   `json:"new"`            // the volume was made for this restore
-	Path     string `json:"path,omitempty"` // of a path job
+	New      bool   `json:"new"`              // the volume was made for this restore
+	Path     string `json:"path,omitempty"`   // of a path job
+	Offset   int64  `json:"offset,omitempty"` // of a path job: what of the backup is restored, to the target's beginning
+	Length   int64  `json:"length,omitempty"` // 0: all of the backup
 }
 
 // VaultWork is the payload of a vault's jobs.

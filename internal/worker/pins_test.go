@@ -404,7 +404,7 @@ func TestPathRestoreOfDeletedBackup(t *testing.T) {
 	target := t.TempDir() + "/target"
 	must(t, os.WriteFile(target, nil, 0o600))
 	must(t, os.Truncate(target, backup.GiB))
-	job, err := w.service.RestoreToPath(w.ctx(), alice, id, target)
+	job, err := w.service.RestoreToPath(w.ctx(), alice, id, service.PathRestore{Path: target})
 	must(t, err)
 	w.store.Add(fault.Fault{Op: fault.Get, Nth: 3, Err: errAway})
 	ended, err := func() (jobs.Job, error) {
@@ -470,7 +470,7 @@ func TestPathRestoreOnTooSmallTarget(t *testing.T) {
 	id := w.backUp(alice, service.NewBackup{VolumeID: vol})
 	target := t.TempDir() + "/target"
 	must(t, os.WriteFile(target, make([]byte, block), 0o600))
-	job, err := w.service.RestoreToPath(w.ctx(), alice, id, target)
+	job, err := w.service.RestoreToPath(w.ctx(), alice, id, service.PathRestore{Path: target})
 	must(t, err)
 	ended, err := w.queue.RunReserved(w.ctx(), job.ID, w.handlers)
 	must(t, err)
@@ -512,7 +512,7 @@ func TestPathRestoresTakeTurns(t *testing.T) {
 	must(t, os.WriteFile(target, nil, 0o600))
 	must(t, os.Truncate(target, backup.GiB))
 
-	job, err := w.service.RestoreToPath(w.ctx(), alice, first, target)
+	job, err := w.service.RestoreToPath(w.ctx(), alice, first, service.PathRestore{Path: target})
 	must(t, err)
 	ctx, cancel := context.WithCancel(w.ctx())
 	defer cancel()
@@ -521,7 +521,7 @@ func TestPathRestoresTakeTurns(t *testing.T) {
 		t.Fatalf("the first restore ended: %v", ended.State)
 	}
 	w.tick()
-	job, err = w.service.RestoreToPath(w.ctx(), alice, second, target)
+	job, err = w.service.RestoreToPath(w.ctx(), alice, second, service.PathRestore{Path: target})
 	must(t, err)
 	ended, err := w.queue.RunReserved(w.ctx(), job.ID, w.handlers)
 	must(t, err)

@@ -54,7 +54,7 @@ func (w *Worker) restorePath(ctx context.Context, r *jobs.Run, p service.Restore
 func (w *Worker) restoreTo(
 	ctx context.Context, r *jobs.Run, p service.RestoreWork, target *volume.FileTarget, outcome func(*catalog.Tx) error,
 ) error {
-	err := closeAfter(target, w.fill(ctx, r, p.BackupID, target))
+	err := closeAfter(target, w.fill(ctx, r, p, target))
 	if err != nil {
 		return err
 	}
@@ -66,8 +66,8 @@ func (w *Worker) restoreTo(
 	})
 }
 
-func (w *Worker) fill(ctx context.Context, r *jobs.Run, backupID string, target vault.Target) error {
-	b, rec, err := w.pin(ctx, r, backupID)
+func (w *Worker) fill(ctx context.Context, r *jobs.Run, p service.RestoreWork, target vault.Target) error {
+	b, rec, err := w.pin(ctx, r, p.BackupID)
 	if err != nil {
 		return err
 	}
@@ -81,11 +81,15 @@ func (w *Worker) fill(ctx context.Context, r *jobs.Run, backupID string, target 
 			return err
 		}
 	}
-	now := Progress{Done: before.Reached, Size: b.Bytes, Reached: before.Reached}
+	part := vault.Range{Length: b.Bytes}
+	if p.Length > 0 {
+		part = vault.Range{Offset: p.Offset, Length: p.Length}
+	}
+	now := Progress{Done: max(0, before.Reached-part.Offset), Size: part.Length, Reached: before.Reached}
 	return v.Restore(ctx, vault.RestoreRequest{
-		Record: vault.RecordRef{Object: rec.Object, Hash: rec.Hash}, Target: target, From: before.Reached,
+		Record: vault.RecordRef{Object: rec.Object, Hash: rec.Hash}, Target: target, Range: &part, From: before.Reached,
 		Reached: func(offset int64) error {
-			now.Done, now.Reached = max(now.Done, offset), offset
+			now.Done, now.Reached = max(now.Done, offset-part.Offset), offset
 			w.tell(r, now)
 			return ctx.Err()
 		},
