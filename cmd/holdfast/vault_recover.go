@@ -168,7 +168,7 @@ func (v *recoverFlags) print(w io.Writer, cfg config.Config, found *app.Recovere
 	}
 	fmt.Fprintf(&b, "%d backups are whole, %d have lost data\n", found.Whole, found.Damaged)
 	if !v.dry {
-		v.printNext(&b, cfg)
+		v.printNext(&b, cfg, found.RecoveryKey)
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
@@ -208,9 +208,13 @@ func printRecovered(b *strings.Builder, v app.RecoveredVault) {
 }
 
 // printNext tells what comes after a recovery.
-func (v *recoverFlags) printNext(b *strings.Builder, cfg config.Config) {
+func (v *recoverFlags) printNext(b *strings.Builder, cfg config.Config, recoveryKey bool) {
 	fmt.Fprintf(b, "The catalog is in %s.\n", cfg.Data)
-	if lines := v.settings(cfg); lines != "" {
+	if recoveryKey {
+		fmt.Fprintf(b, "A recovery key opened the vaults. Make a master key before anything else, with the configuration below if\n"+
+			"there is one:\n  holdfast key rotate --key-file '%s'\n", v.keyFile)
+	}
+	if lines := v.settings(cfg, recoveryKey); lines != "" {
 		fmt.Fprintf(b, "To serve it, the configuration has to say:\n%s", lines)
 	}
 	flags := ""
@@ -225,7 +229,7 @@ func (v *recoverFlags) printNext(b *strings.Builder, cfg config.Config) {
 
 // settings returns the lines of a configuration that serves what was named by
 // flags, empty where the data folder holds all of it.
-func (v *recoverFlags) settings(cfg config.Config) string {
+func (v *recoverFlags) settings(cfg config.Config, recoveryKey bool) string {
 	if v.store == "" && v.keyFile == "" {
 		return ""
 	}
@@ -242,7 +246,9 @@ func (v *recoverFlags) settings(cfg config.Config) string {
 	if v.store != "" {
 		printStore(&b, cfg.Store, abs)
 	}
-	fmt.Fprintf(&b, "  master_key_file: %q\n", abs(v.keyFile))
+	if v.keyFile != "" && !recoveryKey {
+		fmt.Fprintf(&b, "  master_key_file: %q\n", abs(v.keyFile))
+	}
 	return b.String()
 }
 

@@ -45,6 +45,9 @@ type RecoveredStore struct {
 	Whole   int              `json:"whole"`   // backups
 	Damaged int              `json:"damaged"` // backups of which data is lost
 	Vaults  []RecoveredVault `json:"vaults"`
+	// RecoveryKey says that a recovery key opened the vaults: what serves them
+	// needs a master key, see RotateKey.
+	RecoveryKey bool `json:"recovery_key"`
 }
 
 // RecoveredVault is what a store held of one vault.
@@ -117,6 +120,8 @@ func (r *recoverer) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	_, master := opener.(*keyring.Master)
+	r.out.RecoveryKey = !master
 	open := func(ctx context.Context, id vault.ID) (vault.Keys, error) {
 		keys, err := keyring.OpenVault(ctx, r.store, opener, id)
 		if err != nil {

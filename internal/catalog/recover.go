@@ -50,7 +50,8 @@ func (tx *Tx) AddPacks(ctx context.Context, vault ID, rows []PackRow) error {
 	return nil
 }
 
-// AddEndedSessions adds sessions that have written to a vault and are over.
+// AddEndedSessions adds sessions that have written to a vault and are over. One
+// that another vault has stays as it is.
 func (tx *Tx) AddEndedSessions(ctx context.Context, vault ID, ids []ID) error {
 	for part := range slices.Chunk(ids, chunk) {
 		a := args{Cell{&vault}, tx.now.UnixMicro()}
@@ -60,7 +61,7 @@ func (tx *Tx) AddEndedSessions(ctx context.Context, vault ID, ids []ID) error {
 		}
 		_, err := tx.Exec(ctx, `INSERT INTO vault_sessions
 			(id, vault_id, job_id, backup_id, parent_id, token, epoch, state, created_at, ended_at) VALUES `+
-			strings.Join(values, ", "), a...)
+			strings.Join(values, ", ")+" ON CONFLICT (id) DO NOTHING", a...)
 		if err != nil {
 			return fmt.Errorf("add sessions to vault %x: %w", vault, err)
 		}
