@@ -214,7 +214,8 @@ func (c *core) openQueue(ctx context.Context) error {
 			DB: c.db, Store: c.store, Master: c.master, Index: index, Rand: rand.Reader,
 			Workers: c.cfg.Engine.Workers, Now: c.clock.Now, Log: c.log, Recovery: c.recovery,
 		}),
-		Compression: vault.Compression(c.cfg.Engine.Compression), Metrics: c.metrics, Log: c.log,
+		Compression: vault.Compression(c.cfg.Engine.Compression), Dense: vault.Compression(c.cfg.Maintenance.Compression),
+		Metrics: c.metrics, Log: c.log,
 	})
 	return nil
 }

@@ -244,6 +244,9 @@ func (m Maintenance) check() error {
 			return err
 		}
 	}
+	if err := oneOf("maintenance.compression", m.Compression, "balanced", "small"); err != nil {
+		return err
+	}
 	if !(m.VerifySamplePercent >= 0 && m.VerifySamplePercent <= 100) {
 		return badKey("maintenance.verify_sample_percent", "%v is not between 0 and 100", m.VerifySamplePercent)
 	}

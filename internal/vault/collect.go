@@ -15,8 +15,11 @@ type CollectRequest struct {
 	// Maintain makes a collection do more than free space: it merges small
 	// packs and index segments, compresses anew what was stored fast, and
 	// collects packs that have little garbage too.
-	Maintain    bool
-	Compression Compression    // of what maintain compresses anew; Auto is Balanced
+	Maintain bool
+	// Compression is that of what maintain compresses anew: Balanced, as Auto
+	// is, of what was stored by S2; Small of all that a backup has stored, as
+	// densely as zstd goes, which takes several times as long.
+	Compression Compression
 	Progress    func(Progress) // may be nil; called from one goroutine at a time. Done and Size are bytes of packs
 }
 

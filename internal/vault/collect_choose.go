@@ -208,7 +208,7 @@ func (h *chooser) fastOf(ctx context.Context, packs []ID, generation map[ID]uint
 				return nil
 			}
 			groups, err := h.c.w.read.summary(ctx, places[i])
-			found[i] = err == nil && storedFast(groups, places[i].Generation)
+			found[i] = err == nil && storedFast(groups, places[i].Generation, h.c.req.Compression == Small)
 			if err != nil && ctx.Err() == nil {
 				h.c.v.cfg.Log.WarnContext(ctx, "directory can't be read, the pack is left as it is", "pack", packs[i].String(), "error", err)
 			}
@@ -226,10 +226,11 @@ func (h *chooser) fastOf(ctx context.Context, packs []ID, generation map[ID]uint
 	return nil
 }
 
-// storedFast reports whether zstd may gain where S2 was used. A pack without
-// any compressed group may be either's; it is tried once. So is one with few
-// groups of S2: zstd may not have gained on them.
-func storedFast(containers [][]format.Group, generation uint32) bool {
+// storedFast reports whether compressing a pack anew may gain: where S2 was
+// used, and where the result is to be small also where a backup used zstd. A
+// pack without any compressed group may be either's; it is tried once. So is
+// one with few groups of S2: zstd may not have gained on them.
+func storedFast(containers [][]format.Group, generation uint32, small bool) bool {
 	var count [format.Zstd + 1]int
 	for _, groups := range containers {
 		for i := range groups {
@@ -241,7 +242,7 @@ func storedFast(containers [][]format.Group, generation uint32) bool {
 	if generation > 1 {
 		return count[format.S2] > (count[format.Zstd]+count[format.Raw])/8
 	}
-	return count[format.S2] > 0 || count[format.Zstd] == 0 && count[format.Raw] > 0
+	return small || count[format.S2] > 0 || count[format.Zstd] == 0 && count[format.Raw] > 0
 }
 
 // summary reads what of a data pack's directory says how its groups are

@@ -197,8 +197,17 @@ type rewriteWorker struct {
 	again  []byte // a group compressed anew
 }
 
+// dense returns how groups are compressed anew: where time is of no matter, as
+// densely as it goes.
+func dense(opt *rewriteOptions) compress.Method {
+	if opt.recompress && opt.compression == Small {
+		return compress.ZstdBest
+	}
+	return method(opt.compression, true)
+}
+
 func newRewriteWorker(r *rewriter) (*rewriteWorker, error) {
-	enc, err := compress.NewEncoder(method(r.opt.compression, true))
+	enc, err := compress.NewEncoder(dense(&r.opt))
 	if err != nil {
 		return nil, err
 	}
@@ -308,7 +317,7 @@ func (u *rewriteWorker) group(ctx context.Context, run *rewriteRun, part *rewrit
 	}
 	next := format.Group{Present: keep, Codec: old.Codec}
 	if bad == 0 && keep == old.Present {
-		if again := u.recompressed(packed, plain, old.Codec); again != nil {
+		if again := u.recompressed(p, packed, plain, old.Codec); again != nil {
 			packed, next.Codec = again, format.Zstd
 		}
 		run.put(packed, sealing.GroupPart, part.number, next)
@@ -351,10 +360,10 @@ func (u *rewriteWorker) open(p *rewritePack, number int32, g *format.Group, seal
 	return packed, plain, err
 }
 
-// recompressed returns a group that zstd didn't compress compressed by it, nil
-// where that isn't wanted or doesn't gain.
-func (u *rewriteWorker) recompressed(packed, plain []byte, codec format.Codec) []byte {
-	if !u.r.opt.recompress || codec == format.Zstd {
+// recompressed returns a group that a backup stored in haste compressed by zstd,
+// nil where that isn't wanted or doesn't gain.
+func (u *rewriteWorker) recompressed(p *rewritePack, packed, plain []byte, codec format.Codec) []byte {
+	if !u.r.opt.recompress || codec == format.Zstd && (u.r.opt.compression != Small || p.place.Generation > 1) {
 		return nil
 	}
 	again, codec := u.enc.Encode(u.again, plain)

@@ -110,7 +110,7 @@ func (c *care) runCollect(ctx context.Context, ref vault.SessionRef, l *ledger, 
 	}
 	before := c.report.Collect
 	res, err := v.Collect(ctx, vault.CollectRequest{
-		Session: ref, Ledger: l, Maintain: maintain, Compression: c.Compression,
+		Session: ref, Ledger: l, Maintain: maintain, Compression: c.Dense,
 		Progress: func(p vault.Progress) {
 			c.report.Done, c.report.Size = p.Done, p.Size
 			c.tell()

@@ -139,7 +139,7 @@ func (w *world) startProcess(o options) process {
 			DB: w.db, Store: w.store, Master: w.master, Index: vault.NewIndex(vault.IndexConfig{Budget: 8 << 20}),
 			Rand: rand.Reader, Workers: 2, Now: w.now, Log: quiet(),
 		}),
-		Compression: vault.Fast, Metrics: w.counted, Log: quiet(),
+		Compression: vault.Fast, Dense: vault.Balanced, Metrics: w.counted, Log: quiet(),
 	})
 	p.handlers = p.worker.Handlers()
 	return p

@@ -31,7 +31,8 @@ type Config struct {
 	Service     *service.Service
 	Volumes     *volume.Folder
 	Vaults      *Vaults
-	Compression vault.Compression
+	Compression vault.Compression // of backups
+	Dense       vault.Compression // of what maintenance compresses anew
 	Metrics     Metrics
 	Log         *slog.Logger
 }

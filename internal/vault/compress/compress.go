@@ -21,6 +21,7 @@ const (
 	ZstdFastest
 	ZstdDefault
 	ZstdBetter
+	ZstdBest
 )
 
 // Encoder compresses groups on one goroutine.
@@ -39,6 +40,8 @@ func NewEncoder(m Method) (*Encoder, error) {
 		level = zstd.SpeedDefault
 	case ZstdBetter:
 		level = zstd.SpeedBetterCompression
+	case ZstdBest:
+		level = zstd.SpeedBestCompression
 	}
 	enc, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(level), zstd.WithEncoderConcurrency(1),
 		zstd.WithLowerEncoderMem(true), zstd.WithWindowSize(format.GroupSize), zstd.WithEncoderCRC(false),
