@@ -50,6 +50,7 @@ func (c *collection) replace(ctx context.Context, plan chosen, m *marker, sessio
 		return waiting
 	})
 	if !exact {
+		v.kept = firstCondemned(v.kept, maxExact)
 		m.blocks = newBlockMarks(condemnedIDs(v.kept), c.words)
 	}
 	if err := c.mark(ctx, m, v.Roots); err != nil {
@@ -65,6 +66,19 @@ func ready(p *PackRow, oldest int64) bool {
 		return oldest == math.MaxInt64
 	}
 	return p.Epoch < oldest
+}
+
+// firstCondemned returns the rows less those of condemned packs after the first
+// limit ones: no more can be marked exactly at once, and the next collection
+// goes on. A recovery may have condemned any number.
+func firstCondemned(rows []PackRow, limit int) []PackRow {
+	n := 0
+	return slices.DeleteFunc(rows, func(p PackRow) bool {
+		if p.State == Condemned {
+			n++
+		}
+		return p.State == Condemned && n > limit
+	})
 }
 
 // condemnedIDs returns the ids of condemned packs, which come in their order.
@@ -129,7 +143,7 @@ func (m *marker) verdict(p *PackRow) verdict {
 		return goes
 	case p.State == Condemned:
 		i := m.blocks.find(p.Pack)
-		if m.damage != nil || i < 0 {
+		if m.damage != nil || i < 0 || !m.blocks.exact() {
 			return leave
 		}
 		if m.blocks.count(i) == 0 {

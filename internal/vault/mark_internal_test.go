@@ -1,6 +1,7 @@
 package vault
 
 import (
+	"encoding/binary"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -106,5 +107,31 @@ func TestObjectTable(t *testing.T) {
 	}
 	if table.find("another") >= 0 {
 		t.Error("an object is found that isn't there")
+	}
+}
+
+// TestEstimatesRemoveNothing gives verdicts by marks of more packs than can be
+// marked exactly, as a recovery may have condemned, and cuts them to as many.
+func TestEstimatesRemoveNothing(t *testing.T) {
+	rows := make([]PackRow, maxExact+2)
+	for i := range rows {
+		rows[i].State = Condemned
+		binary.BigEndian.PutUint32(rows[i].Pack[:], uint32(i))
+	}
+	m := &marker{blocks: newBlockMarks(condemnedIDs(rows), nil)}
+	m.blocks.mark(5, 0, 1, 1)
+	if got := m.verdict(&rows[5]); got != leave {
+		t.Errorf("a pack with one block that lives: verdict %d by an estimate", got)
+	}
+	kept := firstCondemned(append(rows, PackRow{State: Uncommitted}), maxExact)
+	if len(kept) != maxExact+1 || kept[maxExact].State != Uncommitted {
+		t.Fatalf("%d rows are kept", len(kept))
+	}
+	m.blocks = newBlockMarks(condemnedIDs(kept), nil)
+	m.blocks.mark(5, 0, 1, 1)
+	for i, want := range map[int]verdict{4: goes, 5: stays, maxExact: goes} {
+		if got := m.verdict(&kept[i]); got != want {
+			t.Errorf("pack %d: verdict %d, want %d", i, got, want)
+		}
 	}
 }
