@@ -36,7 +36,7 @@ func (q *Queue) execute(ctx context.Context, r *Run, h Handler) {
 	switch {
 	case werr != nil:
 		log.ErrorContext(ctx, "the outcome of a job was not recorded; it will run again", "outcome", outcome, "error", werr)
-	case outcome == outcomeFailed:
+	case outcome == outcomeFailed && !r.awaited:
 		log.WarnContext(ctx, "job failed", "error", err)
 	case outcome == outcomeRetried:
 		log.WarnContext(ctx, "job put off", "error", err)

@@ -18,8 +18,9 @@ import (
 type Run struct {
 	Job Job // as it was claimed; Progress is what earlier attempts left
 
-	q    *Queue
-	done atomic.Bool // the job's end is committed
+	q       *Queue
+	done    atomic.Bool // the job's end is committed
+	awaited bool        // whoever asked for it waits for it, and tells how it ended
 
 	mu       sync.Mutex
 	progress any

@@ -143,6 +143,7 @@ func (q *Queue) RunReserved(ctx context.Context, id string, handlers map[string]
 			r, err = q.claim(ctx, want{kinds: kinds, id: id})
 		}
 		if r != nil {
+			r.awaited = r.Job.ID == id
 			q.execute(ctx, r, handlers[r.Job.Kind])
 		}
 		switch {
