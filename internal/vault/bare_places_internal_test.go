@@ -2,7 +2,6 @@ package vault
 
 import (
 	"encoding/binary"
-	"fmt"
 	"runtime"
 	"testing"
 
@@ -64,7 +63,7 @@ func TestPlacesOf16TiBTakeLittleMemory(t *testing.T) {
 		}
 	}
 	sorted := memory() - before
-	t.Log(fmt.Sprintf("%d packs: %d MiB while it is filled, %d MiB sorted", packs, filled>>20, sorted>>20))
+	t.Logf("%d packs: %d MiB while it is filled, %d MiB sorted", packs, filled>>20, sorted>>20)
 	if filled > limit {
 		t.Errorf("%d bytes, at most %d", filled, limit)
 	}

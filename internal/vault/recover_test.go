@@ -3,11 +3,9 @@ package vault_test
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"testing"
 
 	"holdfast/internal/blob"
@@ -310,82 +308,4 @@ func TestRecoveryListsTwice(t *testing.T) {
 		t.Fatalf("%+v", found.Backups)
 	}
 	r.rebuilt(found).same(refs[1], data)
-}
-
-// TestDamagedRecordIsListed has a record that can't be read.
-func TestDamagedRecordIsListed(t *testing.T) {
-	r, refs, _ := damageRig(t, mem.New())
-	r.alter(refs[0].Object, flip(300))
-	found := r.recovered()
-	damaged := 0
-	for _, b := range found.Backups {
-		if b.Damage != nil {
-			damaged++
-			if !b.Damage.Whole || b.Ref.Object != refs[0].Object || !strings.Contains(refs[0].Object, b.Damage.Backup) {
-				t.Errorf("%+v", b.Damage)
-			}
-		}
-	}
-	if len(found.Backups) != 2 || damaged != 1 {
-		t.Fatalf("%+v", found.Backups)
-	}
-}
-
-// TestTakeOver puts incarnations one after another: the catalog that was there
-// before can't write, and reads.
-func TestTakeOver(t *testing.T) {
-	r, refs, data := damageRig(t, mem.New())
-	bare, err := vault.OpenBare(t.Context(), r.store, testKeys)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i := range 3 {
-		if err := bare.TakeOver(t.Context(), r.id, vault.ID{byte(i + 1)}, rand.Reader); err != nil {
-			t.Fatal(err)
-		}
-		_, err = r.vault.Backup(t.Context(), r.request(&vaulttest.Volume{Data: data}, nil))
-		if !errors.Is(err, vault.ErrOldCatalog) || !strings.Contains(err.Error(), vault.ID{byte(i + 1)}.String()) {
-			t.Fatal(err)
-		}
-		_, err = r.vault.Collect(t.Context(), vault.CollectRequest{Session: r.fence.Session(r.id, nil), Ledger: r.fence})
-		if !errors.Is(err, vault.ErrOldCatalog) {
-			t.Fatal(err)
-		}
-	}
-	r.same(refs[1], data)
-	// The one that the fence says it is.
-	if err := bare.TakeOver(t.Context(), r.id, vault.ID{0xfe}, rand.Reader); err != nil {
-		t.Fatal(err)
-	}
-	r.backup(r.request(&vaulttest.Volume{Data: data}, &refs[1]))
-}
-
-// TestVaultsOfABareStore has a vault with keys and no record, and one whose keys
-// can't be opened.
-func TestVaultsOfABareStore(t *testing.T) {
-	r, _, _ := damageRig(t, mem.New())
-	noKeys := errors.New("no key")
-	replace(t, r.store, format.RoomPrefix(vault.ID{8}, format.Keys)+"something", []byte("x"))
-	replace(t, r.store, format.RoomPrefix(vault.ID{9}, format.Keys)+"something", []byte("x"))
-	bare, err := vault.OpenBare(t.Context(), r.store, func(_ context.Context, id vault.ID) (vault.Keys, error) {
-		if id == (vault.ID{9}) {
-			return nil, noKeys
-		}
-		return vaulttest.Keys{Vault: id}, nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	all := bare.Vaults()
-	if len(all) != 3 || all[0] != (vault.BareVault{ID: r.id, Backups: 2}) || all[1] != (vault.BareVault{ID: vault.ID{8}}) ||
-		!errors.Is(all[2].Err, noKeys) {
-		t.Fatalf("%+v", all)
-	}
-	found, err := bare.Recover(t.Context(), vault.ID{8}, vault.RecoverRequest{})
-	if err != nil || len(found.Backups) != 0 || found.Packs != 0 {
-		t.Fatalf("%+v, %v", found, err)
-	}
-	if _, err := bare.Recover(t.Context(), vault.ID{9}, vault.RecoverRequest{}); !errors.Is(err, noKeys) {
-		t.Fatal(err)
-	}
 }
