@@ -38,6 +38,9 @@ func (v *vaultFlags) delete(cmd *cobra.Command, ids []string, force bool) (err e
 	defer func() { err = errors.Join(err, a.Close()) }()
 	deleted, err := a.DeleteAll(cmd.Context(), v.project, ids, force)
 	for _, d := range deleted {
+		if d.Held {
+			fmt.Fprintf(cmd.ErrOrStderr(), "holdfast: %s: its data stays until the recovery is confirmed (holdfast vault recover --confirm)\n", d.ID)
+		}
 		if d.InUse {
 			fmt.Fprintf(cmd.ErrOrStderr(), "holdfast: %s is in use: its data stays until that has ended\n", d.ID)
 		}

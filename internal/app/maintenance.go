@@ -30,6 +30,9 @@ type Deleted struct {
 	// InUse says that something still reads it: nobody sees it any more, and its
 	// data stays until that has ended.
 	InUse bool `json:"in_use"`
+	// Held says that nothing is deleted from the store before a recovery is
+	// confirmed: nobody sees the backup any more, and its data stays until then.
+	Held bool `json:"held"`
 }
 
 // VerifyRequest says what of a vault is verified.
@@ -114,16 +117,22 @@ func (v *Vault) Delete(ctx context.Context, project, id string, force bool) (Del
 	return v.deleted(ctx, id)
 }
 
-// deleted reports whether a deleted backup's data is kept for a reader.
+// deleted reports whether a deleted backup's data is kept, and why.
 func (v *Vault) deleted(ctx context.Context, id string) (Deleted, error) {
+	var held bool
 	err := v.db.View(ctx, func(tx *catalog.Tx) error {
-		_, err := tx.AnyBackup(ctx, id)
+		rec, err := tx.BackupRecord(ctx, id)
+		if err != nil || rec.Object == "" {
+			return err
+		}
+		home, err := tx.Vault(ctx, rec.Vault)
+		held = home.Hold
 		return err
 	})
 	if backup.KindOf(err) == backup.NotFound {
 		return Deleted{ID: id}, nil
 	}
-	return Deleted{ID: id, InUse: true}, err
+	return Deleted{ID: id, InUse: !held, Held: held}, err
 }
 
 // Collect frees what no backup of a project needs any more. What sessions may

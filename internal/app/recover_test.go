@@ -179,8 +179,8 @@ func (d *disaster) held(v *Vault, list []Item) {
 	t.Helper()
 	records, packs := len(d.objects("records")), len(d.objects("packs"))
 	gone := list[0].ID
-	if _, err := v.Delete(t.Context(), "", gone, false); err != nil {
-		t.Fatal(err)
+	if d, err := v.Delete(t.Context(), "", gone, false); err != nil || d != (Deleted{ID: gone, Held: true}) {
+		t.Fatalf("%+v, %v", d, err)
 	}
 	if got := d.list(v); len(got) != len(list)-1 {
 		t.Errorf("%d backups are listed", len(got))
