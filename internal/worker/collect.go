@@ -99,6 +99,11 @@ func (c *care) collect(ctx context.Context, maintain bool, more func(context.Con
 		if err := c.collected(ctx, tx, ref, l, res); err != nil {
 			return err
 		}
+		if ended { // what was deleted since then relies on this job
+			if err := c.Service.CollectSoon(ctx, tx, c.run.Job.ProjectID, c.vault); err != nil {
+				return err
+			}
+		}
 		return more(ctx, tx)
 	})
 }

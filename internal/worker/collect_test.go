@@ -365,3 +365,29 @@ func TestStoppedCollection(t *testing.T) {
 		})
 	}
 }
+
+// A collection is cut off after each call of its ledger in turn, and before it
+// goes on another backup is deleted: what that one needed comes back as well.
+func TestDeletionWhileACutCollectionWaits(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, options{})
+	for n, again := 1, true; again; n++ {
+		var ids [2]string
+		for i := range ids {
+			vol, _ := w.filled(uint64(2*n + i))
+			ids[i] = w.backUp(alice, service.NewBackup{VolumeID: vol})
+		}
+		w.delete(ids[0], false)
+		for w.runOne(service.JobBackupDelete) {
+		}
+		again = w.cutCollection(n, true)
+		w.delete(ids[1], false)
+		for w.runOne(service.JobBackupDelete) {
+		}
+		w.runAll()
+		if left := w.stored(); left != 0 {
+			t.Fatalf("cut after call %d: %d bytes are left; jobs:\n%s", n, left, w.jobList())
+		}
+		w.wantTidy()
+	}
+}
