@@ -157,6 +157,10 @@ var calls = map[string]call{
 		_, err := s.RestoreToPath(ctx, c, x.backup, service.PathRestore{Path: "/dev/null"})
 		return err
 	}, "backup"},
+	"ConfirmRecovery": {"admin", func(ctx context.Context, s *service.Service, c backup.Caller, _ things) error {
+		_, err := s.ConfirmRecovery(ctx, c)
+		return err
+	}, ""},
 	"StartCollect": {"admin", func(ctx context.Context, s *service.Service, c backup.Caller, _ things) error {
 		_, err := s.StartCollect(ctx, c)
 		return err
