@@ -92,9 +92,10 @@ func (w *writer) rewrite(ctx context.Context, items []rewriteItem, opt rewriteOp
 // rewriter rewrites packs: it plans runs, which its workers read, check and
 // seal anew, and puts the results together in the order of the plan.
 type rewriter struct {
-	w    *writer
-	opt  rewriteOptions
-	puts *errgroup.Group // one object goes to the store while the next is made
+	w        *writer
+	opt      rewriteOptions
+	encoders encoders
+	puts     *errgroup.Group // one object goes to the store while the next is made
 
 	jobs    chan *rewriteRun
 	free    []*rewriteRun
@@ -137,6 +138,10 @@ func (r *rewriter) run(ctx context.Context, items []rewriteItem) error {
 		close(r.jobs)
 		workers.Wait()
 	}()
+	var err error
+	if r.encoders, err = newEncoders(r.w.v.cfg.Workers, dense(&r.opt)); err != nil {
+		return err
+	}
 	for range max(r.w.v.cfg.Workers, minRewriters) {
 		worker, err := newRewriteWorker(r)
 		if err != nil {

@@ -189,7 +189,6 @@ type rewriteWorker struct {
 	r      *rewriter
 	hasher *naming.Hasher
 	dec    *compress.Decoder
-	enc    *compress.Encoder
 
 	packed []byte // a group as it was compressed
 	plain  []byte
@@ -206,17 +205,41 @@ func dense(opt *rewriteOptions) compress.Method {
 	return method(opt.compression, true)
 }
 
-func newRewriteWorker(r *rewriter) (*rewriteWorker, error) {
-	enc, err := compress.NewEncoder(dense(&r.opt))
-	if err != nil {
-		return nil, err
+// encoders are fewer than the workers, which also wait for the store.
+type encoders chan *compress.Encoder
+
+// bestEncoders is how many of the densest there are: each takes 34 MiB of the
+// job's budget.
+const bestEncoders = 2
+
+func newEncoders(n int, m compress.Method) (encoders, error) {
+	if m == compress.ZstdBest {
+		n = min(n, bestEncoders)
 	}
+	all := make(encoders, n)
+	for range n {
+		e, err := compress.NewEncoder(m)
+		if err != nil {
+			return nil, err
+		}
+		all <- e
+	}
+	return all, nil
+}
+
+func (all encoders) encode(buf, group []byte) ([]byte, format.Codec) {
+	e := <-all
+	defer func() { all <- e }()
+	return e.Encode(buf, group)
+}
+
+func newRewriteWorker(r *rewriter) (*rewriteWorker, error) {
 	dec, err := compress.NewDecoder()
 	if err != nil {
 		return nil, err
 	}
 	return &rewriteWorker{
-		r: r, hasher: r.w.v.names.Hasher(), dec: dec, enc: enc,
+		r: r, hasher: r.w.v.names.Hasher(), dec: dec,
 		packed: make([]byte, 0, format.MaxSealedGroup), plain: make([]byte, format.GroupSize),
 		kept: make([]byte, 0, format.GroupSize), again: make([]byte, compress.MaxEncoded()),
 	}, nil
@@ -346,7 +369,7 @@ func (u *rewriteWorker) group(ctx context.Context, run *rewriteRun, part *rewrit
 		run.sealed = append(run.sealed, format.Group{})
 		return nil
 	}
-	packed, next.Codec = u.enc.Encode(u.again, u.kept)
+	packed, next.Codec = u.r.encoders.encode(u.again, u.kept)
 	run.put(packed, sealing.GroupPart, part.number, next)
 	return nil
 }
@@ -366,7 +389,7 @@ func (u *rewriteWorker) recompressed(p *rewritePack, packed, plain []byte, codec
 	if !u.r.opt.recompress || codec == format.Zstd && (u.r.opt.compression != Small || p.place.Generation > 1) {
 		return nil
 	}
-	again, codec := u.enc.Encode(u.again, plain)
+	again, codec := u.r.encoders.encode(u.again, plain)
 	if codec != format.Zstd || len(again) >= len(packed) {
 		return nil
 	}

@@ -271,7 +271,7 @@ func TestCrashPoints(t *testing.T) {
 					points++
 				}
 				t.Logf("%d crash points", points)
-				if points < 4 {
+				if points < 2 {
 					t.Errorf("only %d crash points", points)
 				}
 			}
