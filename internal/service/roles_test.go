@@ -153,6 +153,10 @@ var calls = map[string]call{
 		_, _, err := s.CreatePathBackup(ctx, c, service.PathBackup{Volume: "disk", Path: "/dev/null", Bytes: 1})
 		return err
 	}, ""},
+	"PathVolume": {"member", func(ctx context.Context, s *service.Service, c backup.Caller, _ things) error {
+		_, err := s.PathVolume(ctx, c, "disk")
+		return err
+	}, ""},
 	"RestoreToPath": {"member", func(ctx context.Context, s *service.Service, c backup.Caller, x things) error {
 		_, err := s.RestoreToPath(ctx, c, x.backup, service.PathRestore{Path: "/dev/null"})
 		return err
