@@ -224,3 +224,67 @@ func TestRestoreRange(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// dots is a volume with one block of data in each leaf.
+type dots struct{ leaves int64 }
+
+func (d dots) Size() int64 { return d.leaves * format.LeafSize }
+
+func (d dots) block(leaf int64) []byte {
+	b := make([]byte, format.BlockSize)
+	fill(newRand(uint64(leaf)), b)
+	return b
+}
+
+func (d dots) NextData(off int64) (start, end int64, err error) {
+	leaf := off / format.LeafSize
+	if off%format.LeafSize >= format.BlockSize {
+		leaf++
+		off = leaf * format.LeafSize
+	}
+	if leaf >= d.leaves {
+		return d.Size(), d.Size(), nil
+	}
+	return off, leaf*format.LeafSize + format.BlockSize, nil
+}
+
+func (d dots) ReadAt(p []byte, off int64) (int, error) {
+	clear(p)
+	if at := off % format.LeafSize; at < format.BlockSize {
+		copy(p, d.block(off / format.LeafSize)[at:])
+	}
+	return len(p), nil
+}
+
+// TestReaderFollowsMovedPages moves large page packs of which all parts of a
+// reader hold something: what one of them finds out the others know.
+func TestReaderFollowsMovedPages(t *testing.T) {
+	r := newRig(t)
+	d := dots{leaves: 8000}
+	ref, _ := r.backup(r.request(d, nil))
+	for _, p := range r.fence.Placements() {
+		if p.Kind == vault.PagePack && p.Length < 600<<10 {
+			t.Fatalf("a page pack has %d bytes: it is read at once", p.Length)
+		}
+	}
+	b := openReader(t, r, ref)
+	read := func(leaf int64) {
+		t.Helper()
+		p := make([]byte, format.BlockSize)
+		if _, err := b.ReadAt(p, leaf*format.LeafSize); err != nil {
+			t.Fatalf("leaf %d: %v", leaf, err)
+		}
+		if !bytes.Equal(p, d.block(leaf)) {
+			t.Fatalf("leaf %d: other bytes", leaf)
+		}
+	}
+	for round := range int64(3) {
+		for i := range int64(12) {
+			read((i*1999 + round*71) % d.leaves)
+		}
+		r.rewrite(r.everything(), vault.RewriteOptions{})
+	}
+	for i := range int64(12) {
+		read((i*1777 + 5) % d.leaves)
+	}
+}

@@ -59,19 +59,14 @@ func (p *pageReader) Page(ctx context.Context, ref maps.Ref) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = p.r.follow(ctx, place, func(now Placement) error {
-		if now != place {
-			p.drop(ref.Pack)
-		}
-		return p.load(ctx, now, ref)
-	})
+	err = p.r.follow(ctx, place, func(now Placement) error { return p.load(ctx, now, ref) })
 	return p.plain, err
 }
 
 // load reads a page to p.plain.
 func (p *pageReader) load(ctx context.Context, place Placement, ref maps.Ref) error {
 	pk := p.find(ref.Pack)
-	if pk == nil {
+	if pk == nil || pk.place != place { // another one has found out that it was moved
 		var err error
 		if pk, err = p.open(ctx, place, pagePackWhole); err != nil {
 			return err
