@@ -96,6 +96,21 @@ func TestReaderFollowsMovedPacks(t *testing.T) {
 	}
 }
 
+// TestVerifyFollowsMovedPacks verifies while generations are switched, at each
+// of the first reads of packs.
+func TestVerifyFollowsMovedPacks(t *testing.T) {
+	for _, room := range []string{"pages", "dirs", "packs"} {
+		for n := 1; n <= 8; n++ {
+			r, store, refs, _ := movingRig(t)
+			r.switchAt(store, room, n, 2)
+			report, err := r.vault.Verify(t.Context(), vault.VerifyRequest{Backups: refs, ReadData: true})
+			if err != nil || len(report.DamagedBackups)+len(report.DamagedPacks) > 0 {
+				t.Errorf("switched at read %d of %s: %+v, %v", n, room, report, err)
+			}
+		}
+	}
+}
+
 // TestEndlessMovesEnd moves the packs each time that one is read.
 func TestEndlessMovesEnd(t *testing.T) {
 	r, store, refs, data := movingRig(t)

@@ -139,12 +139,12 @@ func (c *packChecker) object(ctx context.Context, packs []located) error {
 			places[i].Kind = c.v.needed[ids[i]]
 		}
 	}
-	return c.places(ctx, places, true)
+	return c.places(ctx, places, maxMoves)
 }
 
-// places checks packs where they lie. Where an object is gone it asks once
-// more where they do.
-func (c *packChecker) places(ctx context.Context, places []Placement, again bool) error {
+// places checks packs where they lie. Where an object is gone it asks again
+// where they do, up to some times.
+func (c *packChecker) places(ctx context.Context, places []Placement, again int) error {
 	var footer map[ID]format.FooterEntry
 	for i, p := range places {
 		if p.Object == "" {
@@ -154,20 +154,20 @@ func (c *packChecker) places(ctx context.Context, places []Placement, again bool
 		if i == 0 || p.Object != places[i-1].Object {
 			var err error
 			footer, err = c.footer(ctx, p.Object)
-			if errors.Is(err, blob.ErrNotFound) && again {
+			if errors.Is(err, blob.ErrNotFound) && again > 0 {
 				moved, err := c.moved(ctx, places[i:])
 				if err != nil {
 					return err
 				}
 				if moved != nil {
-					return c.places(ctx, moved, false)
+					return c.places(ctx, moved, again-1)
 				}
 			}
 			if err != nil && !errors.Is(err, ErrCorrupt) {
 				return err
 			}
 		}
-		if err := c.pack(ctx, p, footer); err != nil {
+		if err := c.pack(ctx, p, footer, again); err != nil {
 			return err
 		}
 	}
@@ -194,31 +194,50 @@ func (c *packChecker) moved(ctx context.Context, places []Placement) ([]Placemen
 	return fresh, nil
 }
 
-// pack checks one pack.
-func (c *packChecker) pack(ctx context.Context, p Placement, footer map[ID]format.FooterEntry) error {
+// pack checks one pack. What is wrong counts only if the pack lies there still:
+// a collection may remove what it has moved at any moment.
+func (c *packChecker) pack(ctx context.Context, p Placement, footer map[ID]format.FooterEntry, again int) error {
 	v := c.v
 	state, err := c.probe(ctx, p, footer)
 	if err != nil {
 		return err
 	}
+	var wrong []func()
 	for _, what := range state.spare {
-		v.spare(p, what)
+		wrong = append(wrong, func() { v.spare(p, what) })
 	}
 	if state.unreadable != "" {
-		v.whole(p, state.unreadable)
+		wrong = append(wrong, func() { v.whole(p, state.unreadable) })
 	}
-	if state.dir == nil || state.gone {
-		return nil // pages were read where maps name them
+	all, read := 0, 0
+	if state.dir != nil && !state.gone { // pages were read where maps name them
+		parts := groupParts(state.dir)
+		all = len(parts)
+		if !state.suspect {
+			parts = v.sample(p, parts)
+		}
+		read = len(parts)
+		n, err := c.groups(ctx, p, state.dir, parts, func(group int, slots uint32, what string) {
+			wrong = append(wrong, func() { v.blocks(p, group, slots, what) })
+		})
+		v.bytesRead.Add(n)
+		if err != nil {
+			return err
+		}
 	}
-	parts := groupParts(state.dir)
-	v.groups.Add(int64(len(parts)))
-	if !state.suspect {
-		parts = v.sample(p, parts)
+	if len(wrong) > 0 && again > 0 {
+		moved, err := c.moved(ctx, []Placement{p})
+		if err != nil {
+			return err
+		}
+		if moved != nil {
+			return c.places(ctx, moved, again-1)
+		}
 	}
-	v.groupsRead.Add(int64(len(parts)))
-	n, err := c.groups(ctx, p, state.dir, parts, func(group int, slots uint32, what string) {
-		v.blocks(p, group, slots, what)
-	})
-	v.bytesRead.Add(n)
-	return err
+	v.groups.Add(int64(all))
+	v.groupsRead.Add(int64(read))
+	for _, note := range wrong {
+		note()
+	}
+	return nil
 }
