@@ -104,14 +104,30 @@ func (s *Service) DamageFound(
 	return err
 }
 
+// What was found damaged long ago and could not be healed since is tried again
+// now and then: a try may read all directories of the vault.
+const (
+	freshDamage = 24 * time.Hour
+	healAgain   = 6 * time.Hour
+)
+
 // HealSoon has the damaged packs of a vault healed, where that is possible.
 func (s *Service) HealSoon(ctx context.Context, tx *catalog.Tx, project string, vault catalog.ID) error {
 	damage, err := tx.Damage(ctx, vault)
 	if err != nil || len(damage) == 0 {
 		return err
 	}
-	_, err = s.queueCare(ctx, tx, careJob(project, vault, JobVaultHeal, VaultWork{}), 0)
-	return err
+	after := healAgain
+	for _, d := range damage {
+		if tx.Now().Sub(d.FoundAt) < freshDamage {
+			after = 0
+		}
+	}
+	queued, err := s.queueCare(ctx, tx, careJob(project, vault, JobVaultHeal, VaultWork{}), after)
+	if err != nil || queued.ID == "" || after > 0 {
+		return err
+	}
+	return s.cfg.Queue.Postpone(ctx, tx, queued.ID, tx.Now())
 }
 
 // VerifySoon has a share of a vault's data verified.

@@ -206,31 +206,38 @@ func readFooter(ctx context.Context, r *reader, o blob.Info) ([]format.FooterEnt
 	return format.ParseFooter(tail[len(tail)-n:], o.Size)
 }
 
-// prove returns the first candidate of a pack that authenticates, or the first
-// that is outlined, or nil.
+// prove looks at the candidates of a pack, the highest generation first, until
+// one authenticates, and returns the one that counts, nil for none. Of one
+// generation it looks at all.
 func (v *bareVault) prove(ctx context.Context, r *reader, rows []candidate) (*candidate, error) {
 	for i := range rows {
 		c := &rows[i]
+		if best := bestOf(rows[:i]); best != nil && best.proof == authentic && best.generation > c.generation {
+			break
+		}
 		if c.proof == unproven {
 			if err := v.examine(ctx, r, c); err != nil {
 				return nil, err
 			}
 		}
-		if c.proof == authentic {
-			return c, nil
-		}
 	}
 	return bestOf(rows), nil
 }
 
-// bestOf returns the candidate that counts of those of a pack, which have been
-// looked at, nil for none.
+// bestOf returns the candidate that counts of those of a pack, as far as they
+// have been looked at, nil for none: of a generation that was made twice the
+// one that holds more.
 func bestOf(rows []candidate) *candidate {
+	var best *candidate
 	for _, want := range []proof{authentic, outlined} {
 		for i := range rows {
-			if rows[i].proof == want {
-				return &rows[i]
+			c := &rows[i]
+			if c.proof == want && (best == nil || c.generation == best.generation && c.live > best.live) {
+				best = c
 			}
+		}
+		if best != nil {
+			return best
 		}
 	}
 	return nil
@@ -304,5 +311,5 @@ func openEither(ctx context.Context, r *reader, p Placement, object string, at i
 	for _, c := range d.Containers {
 		live += format.CountBlocks(c.Groups)
 	}
-	return dir, live, nil
+	return dir, live + len(d.Lost), nil
 }

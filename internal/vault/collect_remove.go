@@ -191,19 +191,14 @@ func (c *collection) checkRecords(ctx context.Context, v *inventory) error {
 	return nil
 }
 
-// recordSession returns which session a record's header names, whether it is
-// authentic or not, and whether there is a record at all. One without a header
-// is of no session that anybody knows.
+// recordSession returns the session that wrote a record, and whether there is
+// such a record. One that the vault's keys don't open is nobody's backup: it was
+// put by nobody who may, or is lost already.
 func (c *collection) recordSession(ctx context.Context, name string) (ID, bool, error) {
-	b := make([]byte, format.HeaderSize)
-	err := c.w.read.get(ctx, name, b, 0)
-	switch {
-	case errors.Is(err, blob.ErrNotFound):
-		return ID{}, false, nil // deleted since
-	case errors.Is(err, ErrCorrupt):
-		return ID{}, true, nil
-	case err != nil:
-		return ID{}, false, err
+	rec, err := c.w.read.record(ctx, RecordRef{Object: name})
+	if errors.Is(err, ErrCorrupt) {
+		c.v.cfg.Log.WarnContext(ctx, "a record of an unknown backup can't be read", "object", name, "error", err)
+		return ID{}, false, nil
 	}
-	return ID(b[88:104]), true, nil
+	return rec.Session, err == nil, err
 }

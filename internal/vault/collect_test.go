@@ -361,6 +361,21 @@ func TestHeldVaultIsLeftAlone(t *testing.T) {
 	r.empty()
 }
 
+// What lies among the records and can't be opened is nobody's backup, and keeps
+// nothing from being freed.
+func TestForgedRecordStopsNoCollection(t *testing.T) {
+	r := newRig(t)
+	data := make([]byte, 1<<20)
+	fill(newRand(8), data)
+	ref, _ := r.backup(r.request(&vaulttest.Volume{Data: data}, nil))
+	forged := format.RecordName{Vault: r.id, Backup: format.ID{1}, Attempt: 1, Random: format.ID{2}}.String()
+	replace(t, r.store, forged, bytes.Repeat([]byte{7}, 400))
+	r.delete(ref)
+	if res := r.collect(); res.Removed == 0 {
+		t.Errorf("nothing was removed: %+v", res)
+	}
+}
+
 // TestOldCatalogCollectsNothing has a catalog come back from a dump.
 func TestOldCatalogCollectsNothing(t *testing.T) {
 	r := newRig(t)
