@@ -29,7 +29,7 @@ type faulty struct {
 func TestStoreFaults(t *testing.T) {
 	n := 25
 	if testing.Short() {
-		n = 3
+		n = 2
 	}
 	total := map[string]int{}
 	for s := *seed; s < *seed+uint64(n); s++ {

@@ -59,7 +59,7 @@ func TestModel(t *testing.T) {
 			t.Parallel()
 			n := *operations / parts
 			if testing.Short() {
-				n = min(n, 300)
+				n = min(n, 120)
 			}
 			m := newModel(t, *seed+part)
 			for i := range n {

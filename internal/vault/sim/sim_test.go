@@ -21,7 +21,7 @@ var (
 func TestSimulation(t *testing.T) {
 	n := *rounds
 	if testing.Short() {
-		n = min(n, 4)
+		n = min(n, 2)
 	}
 	total := map[string]int{}
 	for s := *seed; s < *seed+uint64(n); s++ {
