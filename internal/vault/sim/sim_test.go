@@ -8,7 +8,7 @@ import (
 )
 
 var (
-	rounds = flag.Int("sim.rounds", 16, "how many simulations are run")
+	rounds = flag.Int("sim.rounds", 10, "how many simulations are run")
 	seed   = flag.Uint64("sim.seed", 1, "the seed of the first simulation")
 )
 
