@@ -203,7 +203,7 @@ func (c *core) openQueue(ctx context.Context) error {
 	c.service = service.New(service.Config{
 		DB: c.db, Queue: c.queue, Clock: c.clock, NewID: uuid.NewString, Log: c.log, Host: name,
 		Types: volumeTypes(c.cfg.Volumes.Types), Zone: c.cfg.Volumes.AvailabilityZone, Quotas: quotas(c.cfg.Quotas),
-		RefuseDeleteWithDependents: c.cfg.Compat.RefuseDeleteWithDependents,
+		RefuseDeleteWithDependents: c.cfg.Compat.RefuseDeleteWithDependents, NoHealing: !c.cfg.Maintenance.Heal,
 	})
 	index := vault.NewIndex(vault.IndexConfig{
 		Budget: int64(c.cfg.Engine.IndexBudgetMiB) << 20, Dir: filepath.Join(c.cfg.Data, "index"),

@@ -166,6 +166,7 @@ type Jobs struct {
 type Maintenance struct {
 	Every               time.Duration `yaml:"every"`                 // 0: never
 	Compression         string        `yaml:"compression"`           // balanced or small
+	Heal                bool          `yaml:"heal"`                  // damage that was found, by what is whole
 	VerifySamplePercent float64       `yaml:"verify_sample_percent"` // of the data that is read each time; 0: nothing is verified
 }
 
@@ -200,7 +201,7 @@ func Default() Config {
 		},
 		Engine:      Engine{Compression: "auto", IndexBudgetMiB: 512},
 		Jobs:        Jobs{Workers: 2, Lease: time.Minute, Heartbeat: 10 * time.Second},
-		Maintenance: Maintenance{Every: 24 * time.Hour, Compression: "small", VerifySamplePercent: 1},
+		Maintenance: Maintenance{Every: 24 * time.Hour, Compression: "small", Heal: true, VerifySamplePercent: 1},
 		Log:         Log{Level: "info", Format: "text"},
 		Limits:      Limits{BodyBytes: 1 << 20, DrainTimeout: 30 * time.Second},
 	}

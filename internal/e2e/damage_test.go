@@ -30,7 +30,7 @@ type outcomes struct{ loud, exact int }
 
 func newDamaged(t *testing.T) *damaged {
 	t.Helper()
-	d := &damaged{server: newServer(t, settings{}), r: newRand(t), held: map[string]sum{}, tally: map[string]*outcomes{}}
+	d := &damaged{server: newServer(t, settings{more: "maintenance: {heal: false}\n"}), r: newRand(t), held: map[string]sum{}, tally: map[string]*outcomes{}}
 	d.start()
 	source := d.createVolume("source", 1)
 	d.target = d.createVolume("target", 1)

@@ -26,6 +26,8 @@ type Config struct {
 	// RefuseDeleteWithDependents makes a backup that another continues
 	// undeletable, as Cinder does.
 	RefuseDeleteWithDependents bool
+	// NoHealing leaves damage as it is, unless an operator asks for healing.
+	NoHealing bool
 }
 
 // Service carries out the use cases. Its methods may be called concurrently.

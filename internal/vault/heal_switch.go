@@ -11,10 +11,11 @@ import (
 )
 
 // switchTo lets the next generations take the place of damaged ones, those
-// that are better than these.
+// that are better than these. One that has lost blocks and got none back is not:
+// what can't be read now may be read again later.
 func (h *healer) switchTo(ctx context.Context, m *medic, places []Placement) error {
 	places = slices.DeleteFunc(places, func(p Placement) bool {
-		return m.healed[p.Pack] == 0 && !h.packs[p.Pack].framed()
+		return m.healed[p.Pack] == 0 && (m.lost[p.Pack] != nil || !h.packs[p.Pack].framed())
 	})
 	if len(places) == 0 {
 		return nil

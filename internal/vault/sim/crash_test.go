@@ -271,7 +271,7 @@ func TestCrashPoints(t *testing.T) {
 					points++
 				}
 				t.Logf("%d crash points", points)
-				if points*step < 10 {
+				if points*step < 6 {
 					t.Errorf("only %d crash points", points)
 				}
 			}
